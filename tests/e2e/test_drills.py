@@ -55,7 +55,7 @@ class Ground:
 
 
 def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None:
-    """A worker and a replica that are killed, an altered package, requests of strangers; and a drill that is killed."""
+    """A worker and a replica that are killed, an altered package; and a drill that is killed."""
     ground = Ground(site, tmp_path)
     _refused(ground)
     dry = ground.command("F5", "--users-may-fail", "--freeze", "--reason", "a test", "--dry-run")
@@ -65,8 +65,6 @@ def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None
     worker = ground.played("F3", "--users-may-fail")
     assert any("another worker" in one["what"] for one in worker["course"])
     assert ground.replica() == replica, "the replica itself went on"
-    strangers = ground.played("F9")
-    assert [check["outcome"] for check in strangers["checks"]] == ["pass"] * 6
     _killed(ground)
     killed = ground.played("F5", "--users-may-fail")
     assert killed["seen_at_s"] >= killed["injected_at_s"]

@@ -1,0 +1,61 @@
+"""The drill of unauthorised access, against a real interface: who is refused, what its log says, and what no log says."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.local.drill_strangers import Strangers
+from controller.api.access import Access
+from controller.api.app import create_app
+from controller.api.callers import log_lines
+from controller.api.server import serve
+from gates.outcome import Outcome
+from serving.contract import LABELS_ROUTE
+from tests.controller.api_support import FakeTokens, World
+from tests.patience import eventually
+
+LOG = "api-access.log"
+
+
+@contextmanager
+def interface(folder: Path) -> Iterator[str]:
+    with closing(log_lines(folder / LOG)) as log:
+        with serve(create_app(World().ports(), Access(FakeTokens(), open_reading=False), log=log)) as url:
+            yield url
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Iterator[Strangers]:
+    with interface(tmp_path) as url:
+        found = Strangers(url + LABELS_ROUTE, {}, "labels", tmp_path / LOG, [tmp_path], requests=4, every_s=0.0)
+        yield found
+        found.end()
+
+
+def outcomes(strangers: Strangers) -> list[Outcome]:
+    strangers.begin()
+    eventually(strangers.is_over, what="all were sent")
+    return [check.outcome for check in strangers.checks()]
+
+
+def test_strangers_are_refused_and_named(strangers: Strangers) -> None:
+    assert outcomes(strangers) == [Outcome.PASS] * 3
+    assert list(strangers.told()) == [f"{LOG} tells of 4 refused"]
+    assert strangers.told() == (), "once"
+
+
+def test_a_text_in_a_log_breaks_a_promise(strangers: Strangers, tmp_path: Path) -> None:
+    (tmp_path / "replica.log").write_text(f"a client said {strangers._word}\n", encoding="utf-8")
+    assert outcomes(strangers) == [Outcome.PASS, Outcome.PASS, Outcome.FAIL]
+
+
+def test_who_is_not_logged_breaks_a_promise(strangers: Strangers, tmp_path: Path) -> None:
+    strangers.access_log = tmp_path / "another.log"
+    assert outcomes(strangers) == [Outcome.PASS, Outcome.FAIL, Outcome.PASS]
+
+
+def test_where_nobody_listens_nobody_was_refused(tmp_path: Path) -> None:
+    nobody = Strangers("http://127.0.0.1:1/predict", {}, "text", tmp_path / LOG, [tmp_path], requests=2, every_s=0.0)
+    assert outcomes(nobody)[0] is Outcome.FAIL
