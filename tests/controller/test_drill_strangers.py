@@ -1,4 +1,4 @@
-"""The drill of unauthorised access, against a real interface: who is refused, what its log says, and what no log says."""
+"""The drill of unauthorised access, against a real interface: who is refused, and what logs say and do not."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,9 +21,9 @@ LOG = "api-access.log"
 
 @contextmanager
 def interface(folder: Path) -> Iterator[str]:
-    with closing(log_lines(folder / LOG)) as log:
-        with serve(create_app(World().ports(), Access(FakeTokens(), open_reading=False), log=log)) as url:
-            yield url
+    access = Access(FakeTokens(), open_reading=False)
+    with closing(log_lines(folder / LOG)) as log, serve(create_app(World().ports(), access, log=log)) as url:
+        yield url
 
 
 @pytest.fixture
