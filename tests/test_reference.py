@@ -21,9 +21,9 @@ from tests.controller.api_support import Client, World
 from tests.controller.test_telemetry import Told
 from tests.reference import commands, interface
 from tests.reference.__main__ import PAGES
-from tests.reference.blocks import DOCS, rewritten
+from tests.reference.blocks import ROOT, rewritten
 
-ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 MARKDOWN = [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]
 COMMANDS = list(commands.commands())
 ENDPOINTS = interface.known()
@@ -32,7 +32,7 @@ SECRET = b"whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_pages_are_those_of_the_code(page: str) -> None:
-    text = (DOCS / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     assert rewritten(text, PAGES[page]) == text, "run: make docs"
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from controller.cli.options import Output, OutputOption, home_at
-from controller.cli.output import say, say_json
+from controller.cli.output import say, say_json, say_lines
 from controller.cli.place import Place, at_a_place
+from controller.config.presets import Preset, preset_text
 
 if TYPE_CHECKING:
     from controller.core.policy import ReleasePolicy
@@ -74,6 +75,18 @@ def _pending(installation: "Installation", seen: "Overview", policy: "ReleasePol
         return ""
     record = newest if isinstance(newest, ReleaseRecord) else installation.release(newest.release_id)
     return pending_settings(release_of(record), policy)
+
+
+@policy_app.command()
+def preset(
+    name: Annotated[Preset, typer.Argument(help="Which.")],
+    model: Annotated[str, typer.Option("--model", help="The registered model's name.")],
+) -> None:
+    """Print a policy to begin with, for a service that the defaults are not made for. low-traffic: few requests.
+
+    Example: serin policy preset low-traffic --model intent > policy.yaml
+    """
+    say_lines(preset_text(name, model).rstrip("\n"))
 
 
 @policy_app.command()

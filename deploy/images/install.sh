@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install.sh PART FOLDER: one part of Serin in a virtual environment of its own, with the versions and digests of
-# constraints.txt: `controller`, `serving`, or `gate`, which is what a pipeline runs. Run while an image is built, or in a
-# pipeline; what installed it is not left in it.
+# constraints.txt: `controller`, `serving`, `gate`, which is what a pipeline runs, or `local`, all that `serin up` runs but
+# Prometheus. Run while an image is built, in a pipeline, or by hand; what installed it is not left in it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source deploy/install/common.sh
@@ -12,10 +12,11 @@ case $PART in
 controller) WANTED=base,postgresql,kubernetes ;;
 serving) WANTED=serving,tracing,jwt ;;
 gate) WANTED=base,serving ;;
-*) give_up "$PART: no part of Serin" "name controller, serving or gate" ;;
+local) WANTED=base,serving,local ;;
+*) give_up "$PART: no part of Serin" "name controller, serving, gate or local" ;;
 esac
 
-python -m venv "$VENV"
+python3 -m venv "$VENV"
 export PYTHON=$VENV/bin/python
 PIP=("$PYTHON" -m pip --disable-pip-version-check --no-input --no-cache-dir --quiet)
 WORK=$(mktemp -d)

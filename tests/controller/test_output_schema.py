@@ -81,6 +81,7 @@ PRINT_OTHERWISE = {
     "routing",
     "evidence",  # JSON Lines, docs/evidence.md
     "policy schema",  # is JSON
+    "policy preset",  # a policy file
 }
 
 

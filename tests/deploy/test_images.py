@@ -64,7 +64,12 @@ def test_images_are_of_a_named_digest_and_run_as_the_user_of_replicas() -> None:
 
 
 # --- what is in them -------------------------------------------------------------------------------------------------
-PARTS = dict(re.findall(r"(?m)^(\w+)\) WANTED=(\S+) ;;$", (IMAGES / "install.sh").read_text()))
+STAGES = {step.text.rpartition(" AS ")[2] for step in STEPS if step.name == "FROM"}
+PARTS = {
+    part: wanted
+    for part, wanted in re.findall(r"(?m)^(\w+)\) WANTED=(\S+) ;;$", (IMAGES / "install.sh").read_text())
+    if part in STAGES
+}
 PINS = {
     canonicalize_name(name): version
     for name, version in re.findall(r"(?m)^([A-Za-z0-9._-]+)==(\S+)", (ROOT / "constraints.txt").read_text())

@@ -1,14 +1,14 @@
-"""``python -m tests.reference``: writes what docs/cli.md and docs/http.md have from the code."""
+"""``python -m tests.reference``: writes what pages have from the code."""
 
-from tests.reference import commands, interface
-from tests.reference.blocks import DOCS, rewritten
+from tests.reference import commands, interface, needs
+from tests.reference.blocks import ROOT, rewritten
 
-PAGES = {"cli.md": commands.BLOCKS, "http.md": interface.BLOCKS}
+PAGES = {"docs/cli.md": commands.BLOCKS, "docs/http.md": interface.BLOCKS, "README.md": needs.BLOCKS}
 
 
 def main() -> None:
     for name, blocks in PAGES.items():
-        page = DOCS / name
+        page = ROOT / name
         page.write_text(rewritten(page.read_text(encoding="utf-8"), blocks), encoding="utf-8")
 
 

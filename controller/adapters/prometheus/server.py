@@ -133,7 +133,8 @@ def prometheus_command(directory: Path, port: int) -> list[str]:
     program = str(beside) if beside.exists() else shutil.which("prometheus")
     if program is None:
         raise PermanentError(
-            "there is no Prometheus here: on Debian or Ubuntu `make setup` brings it, elsewhere put it on PATH"
+            "there is no Prometheus here: on Debian or Ubuntu `make setup` brings it, or apt-get install "
+            "prometheus; elsewhere put it on PATH, from prometheus.io/download"
         )
     return [
         program,
