@@ -18,6 +18,7 @@ from controller.journal.codec import entry_of, record_of
 from controller.roles import MAY, REPLICA, Role
 from tests.controller import releases
 from tests.controller.api_support import Client, World
+from tests.controller.exchanges import argilla
 from tests.controller.test_telemetry import Told
 from tests.reference import commands, interface
 from tests.reference.__main__ import PAGES
@@ -94,7 +95,8 @@ def asked(client: Client, method: str, path: str, **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [key for key in interface.ROUTES if key != ("POST", "/v1/webhooks/mlflow")]
+    ("method", "path"),
+    [key for key in interface.ROUTES if key[1] not in ("/v1/webhooks/mlflow", "/v1/webhooks/argilla")],
 )
 def test_each_route_answers_as_it_is_told(world: World, method: str, path: str) -> None:
     """Whoever may gets the keys that are promised and no others; nobody else is let in."""
@@ -130,6 +132,14 @@ def test_a_delivery_of_mlflow_is_answered_as_it_is_told(world: World) -> None:
     answer = world.client(webhook_secret=SECRET).request("POST", "/v1/webhooks/mlflow", content=b"{}", headers=headers)
     assert answer.status_code == 200, answer.text
     assert_keys(answer.json(), interface.ROUTES["POST", "/v1/webhooks/mlflow"].keys)
+
+
+def test_a_delivery_of_argilla_is_answered_as_it_is_told(world: World) -> None:
+    told = interface.ROUTES["POST", "/v1/webhooks/argilla"]
+    request = argilla.signed(told.sent, "msg_1", world.clock.now_s())
+    answer = world.client(argilla_secret=argilla.SECRET).request("POST", "/v1/webhooks/argilla", **request)
+    assert answer.status_code == 200, answer.text
+    assert_keys(answer.json(), told.keys)
 
 
 CHECKED = [

@@ -1,11 +1,13 @@
 """The terms that tools for annotation share with Serin: what a request carries there and back, and how their times are
 read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from controller.api.labels import Item, Reading
 from controller.ports.samples import LabelRequest
 from serving.text.jsonlines import Unreadable
 
@@ -20,6 +22,22 @@ class Chosen(StrEnum):
 
     CHANCE = "chance"
     DISAGREEMENT = "disagreement"  # of two versions: its label is directed
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The labels that a webhook tells of, each to be read. Of any other action there are none."""
+
+    action: str
+    items: tuple[Item, ...] = ()
+    skipped: int = 0  # annotators may pass a text over: that is no label
+
+
+def readable(readings: Sequence[Reading | None]) -> tuple[tuple[Item, ...], int]:
+    """Return the labels to be read with their places, and how many are none (None), as of a text that was passed
+    over."""
+    kept = tuple((number, one) for number, one in enumerate(readings) if one is not None)
+    return kept, len(readings) - len(kept)
 
 
 def carried_by(request: LabelRequest) -> dict[str, object]:

@@ -17,8 +17,9 @@ from controller.api.errors import ApiError, handlers
 from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Call, Endpoint, Handler, Reply
 from controller.api.releases import CommandRoutes, FreezeRoutes, ReleaseRoutes
 from controller.api.samples import SampleRoutes
+from controller.api.signed import Deliveries, SignedDeliveries
 from controller.api.telemetry import Telemetry
-from controller.api.webhook import Deliveries, MlflowWebhook
+from controller.api.webhook import ArgillaWebhook, MlflowWebhook
 from controller.config.variables import INSTALLATION_KEY
 from controller.label_queue import StoredLabelQueue
 from controller.ports.clock import Clock
@@ -31,6 +32,7 @@ from serving.contract import HEALTH_ROUTE, LABEL_REQUESTS_ROUTE, LABELS_ROUTE, M
 
 MLFLOW_WEBHOOK_ROUTE = "/v1/webhooks/mlflow"
 LABEL_STUDIO_ROUTE: Final = "/v1/webhooks/label-studio"
+ARGILLA_ROUTE: Final = "/v1/webhooks/argilla"
 WEBHOOK_BYTES_MAX: Final = 256 * 2**10
 
 
@@ -57,37 +59,42 @@ def create_app(
     access: Access,
     *,
     webhook_secret: Callable[[], bytes] | None = None,
+    argilla_secret: Callable[[], bytes] | None = None,
     hosts: Hosts | None = None,
     log: logging.Handler | None = None,
     beside: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The interface on these ports, for those whom ``access`` lets in, by the names of loopback and of ``hosts``.
 
-    Without a ``webhook_secret`` there is no webhook route, since nothing could be believed that comes by it; a hook's
-    signature stands in for a token. ``beside``: routes of others at the same address, which let in whom they let in.
+    Without a ``webhook_secret`` MLflow has no route for its webhooks, without an ``argilla_secret`` Argilla has none,
+    since nothing could be believed that comes by it; a hook's signature stands in for a token. ``beside``: routes of
+    others at the same address, which let in whom they let in.
     """
     return Starlette(
-        routes=[*(endpoint.route(access) for endpoint in endpoints(ports, webhook_secret)), *beside],
+        routes=[*(endpoint.route(access) for endpoint in endpoints(ports, webhook_secret, argilla_secret)), *beside],
         exception_handlers=handlers(),
         middleware=[Middleware(AccessLog, log, ports.clock), Middleware(KnownHosts, hosts or Hosts())],
     )
 
 
-def endpoints(ports: ApiPorts, webhook_secret: Callable[[], bytes] | None = None) -> list[Endpoint]:
+def endpoints(
+    ports: ApiPorts,
+    webhook_secret: Callable[[], bytes] | None = None,
+    argilla_secret: Callable[[], bytes] | None = None,
+) -> list[Endpoint]:
     """Every route of the interface, and who may ask for it; docs/http.md tells of each."""
     found = [
         Endpoint("GET", HEALTH_ROUTE, _health(ports.installation)),
         Endpoint("GET", READY_ROUTE, _ready(ports.not_ready)),
         *_reading(ports),
-        *_samples(ports),
+        *_samples(ports, argilla_secret),
         *_commands(ports),
     ]
     if ports.telemetry is not None:
         found.append(Endpoint("GET", METRICS_ROUTE, ports.telemetry.answer, Deed.READ))
     if webhook_secret is not None:
         hook = MlflowWebhook(webhook_secret, ports.deliveries, ports.clock, ports.wake)
-        # Read before anybody knows whose it is, since the signature is over the body: so it must be small.
-        found.append(replace(_post(MLFLOW_WEBHOOK_ROUTE, hook.receive, None), body_bytes_max=WEBHOOK_BYTES_MAX))
+        found.append(_signed(MLFLOW_WEBHOOK_ROUTE, hook.receive))
     return found
 
 
@@ -107,15 +114,19 @@ def _reading(ports: ApiPorts) -> list[Endpoint]:
     ]
 
 
-def _samples(ports: ApiPorts) -> list[Endpoint]:
+def _samples(ports: ApiPorts, argilla_secret: Callable[[], bytes] | None) -> list[Endpoint]:
     queue = StoredLabelQueue(ports.samples, ports.standing, ports.journal)
     samples = SampleRoutes(ports.samples, queue, ports.journal, ports.clock, ports.label_names, ports.capture_ratio)
-    return [
+    found = [
         _post(PREDICTIONS_ROUTE, samples.predictions, Deed.PREDICT),
         _post(LABELS_ROUTE, samples.labels, Deed.LABEL, JSON_TYPE, JSON_LINES_TYPE),
         _post(LABEL_STUDIO_ROUTE, samples.label_studio, Deed.LABEL),  # its webhooks send headers: a token is one
         Endpoint("GET", LABEL_REQUESTS_ROUTE, samples.label_requests, Deed.ASK_LABELS),
     ]
+    if argilla_secret is not None:
+        hook = ArgillaWebhook(SignedDeliveries(argilla_secret, ports.deliveries, ports.clock), samples.argilla)
+        found.append(_signed(ARGILLA_ROUTE, hook.receive))
+    return found
 
 
 def _commands(ports: ApiPorts) -> list[Endpoint]:
@@ -132,6 +143,12 @@ def _commands(ports: ApiPorts) -> list[Endpoint]:
         _post("/v1/freezes", freezes.freeze, Deed.FREEZE),
         Endpoint("DELETE", "/v1/freezes/{model}", freezes.lift, Deed.UNFREEZE),
     ]
+
+
+def _signed(path: str, handler: Handler) -> Endpoint:
+    """A route that is believed by its signature. Read before anybody knows whose it is, since that is over the body: so
+    it must be small."""
+    return replace(_post(path, handler, None), body_bytes_max=WEBHOOK_BYTES_MAX)
 
 
 def _post(path: str, handler: Handler, deed: Deed | None, *content_types: str) -> Endpoint:

@@ -5,11 +5,10 @@ A task carries in ``meta`` which request it is. Of an annotation the one choice 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from controller.api.annotating import brought_back, carried_by, mapping, seconds_of, sequence
+from controller.api.annotating import Event, brought_back, carried_by, mapping, readable, seconds_of, sequence
 from controller.api.labels import Item
 from controller.ports.samples import LabelRequest
 from serving.text.jsonlines import Unreadable
@@ -19,15 +18,6 @@ CONTROL: Final = "label"
 UNIT: Final = "annotation"  # what places count, from 0
 _CREATED: Final = frozenset({"ANNOTATION_CREATED", "ANNOTATIONS_CREATED"})
 _UPDATED: Final = "ANNOTATION_UPDATED"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """The annotations that a webhook tells of, each to be read. Of any other action there are none."""
-
-    action: str
-    items: tuple[Item, ...] = ()
-    skipped: int = 0  # annotators may pass a task over: that is no label
 
 
 def tasks(requests: Sequence[LabelRequest]) -> list[dict[str, object]]:
@@ -73,12 +63,14 @@ def exported(document: Any) -> tuple[tuple[Item, ...], int]:
 
 def _items(pairs: Sequence[tuple[Any, Any]], *, corrects: bool) -> tuple[tuple[Item, ...], int]:
     """Return what can be read of tasks with an annotation each, and how many were skipped."""
-    kept = tuple(
-        (number, partial(_label, task, annotation, corrects=corrects))
-        for number, (task, annotation) in enumerate(pairs)
-        if not (isinstance(annotation, Mapping) and annotation.get("was_cancelled"))
+    return readable(
+        [
+            None
+            if isinstance(annotation, Mapping) and annotation.get("was_cancelled")
+            else partial(_label, task, annotation, corrects=corrects)
+            for task, annotation in pairs
+        ]
     )
-    return kept, len(pairs) - len(kept)
 
 
 def _label(task: Any, annotation: Any, *, corrects: bool) -> dict[str, object]:

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
-from controller.api import label_studio
+from controller.api import argilla, label_studio
 from controller.api.access import Caller
+from controller.api.annotating import Event
 from controller.api.bodies import BATCH_MAX, UNNAMED_SOURCE, parse_predictions
 from controller.api.errors import ApiError
 from controller.api.http import JSON_LINES_TYPE, Call, Raw, Reply, limit_of, number_of, query_text
@@ -17,14 +18,19 @@ from controller.core.release import Release
 from controller.label_queue import LabelQueue, as_document, under_way
 from controller.ports.clock import Clock
 from controller.ports.journal import Journal
-from controller.ports.samples import Label, Prediction, SampleCursor, SampleIntake
+from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
 from controller.roles import ANY, Deed, way_in
 from gates.evidence import LabelSource
 from serving.contract import CAPTURE_RATIO_FIELD, is_sampled, request_of
 from serving.text.jsonlines import Unreadable, loads
 
 LABEL_REQUESTS_MAX: Final = 1_000
-FORMATS: Final = ("serin", "label-studio")
+IMPORTED: Final[Mapping[str, Callable[[Sequence[LabelRequest]], object]]] = {
+    "label-studio": label_studio.tasks,
+    "argilla": argilla.records,
+}
+"""What tools import, by the name of the format."""
+FORMATS: Final = ("serin", *IMPORTED)
 SINCE_S_MAX: Final = 9_999_999_999
 
 
@@ -79,25 +85,29 @@ class SampleRoutes:
         """Take in what a webhook of Label Studio tells of annotations, as `labels` takes them; what it tells of other
         things is answered and changes nothing."""
         _refuse_of_one_model(call.caller)
-        try:
-            told = label_studio.event(loads(call.body))
-        except Unreadable as error:
-            status = HTTPStatus.UNPROCESSABLE_ENTITY if error.place else HTTPStatus.BAD_REQUEST
-            code = "invalid" if error.place else "json"
-            raise ApiError(status, code, str(error), field=error.place or None) from error
+        told = _told(label_studio.event, call)
         feed = read_items(label_studio.UNIT, told.items, now_s=self._clock.now_s())
         answer = self._taken(feed, call.caller).as_json()
         return Reply({"action": told.action, "skipped": told.skipped, **answer})
 
+    def argilla(self, call: Call) -> Reply:
+        """Likewise of a webhook of Argilla, whose signature stands in for a token: annotators are its own."""
+        told = _told(argilla.event, call)
+        feed = read_items(argilla.UNIT, told.items, now_s=self._clock.now_s())
+        answer = self._kept(feed).as_json()
+        return Reply({"action": told.action, "skipped": told.skipped, **answer})
+
     def _taken(self, feed: Feed, caller: Caller) -> FeedAnswer:
-        feed = replace(feed, labels=tuple(_signed(label, caller) for label in feed.labels))
+        return self._kept(replace(feed, labels=tuple(_signed(label, caller) for label in feed.labels)))
+
+    def _kept(self, feed: Feed) -> FeedAnswer:
         return feed.answer(self._samples.add_labels(feed.labels, aliases=self._label_names()))
 
     def label_requests(self, call: Call) -> Reply | Raw:
         """Hand out the requests whose truth would tell most to the release under way; where none is judged by samples,
         those of the standing queue of the version that serves. A label must be sent back as ``directed`` where its
         request is so, and only then, and with the inclusion probability. And tell what the labels of the release were
-        like so far, by source. As ``format=label-studio`` the answer is what that imports."""
+        like so far, by source. As ``format=label-studio`` or ``argilla`` the answer is what that imports."""
         limit = limit_of(call, default=50, most=LABEL_REQUESTS_MAX)
         model, form = query_text(call, "model"), call.query.get("format", "serin")
         since_s = number_of(call, "since_s", default=0, least=0, most=SINCE_S_MAX)
@@ -106,8 +116,8 @@ class SampleRoutes:
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, field="format")
         call.caller.may_speak_of(model)
         found = self._queue.label_requests(model, since_s=since_s, limit=limit)
-        if form != "serin":
-            return Raw(json.dumps(label_studio.tasks(found)).encode())
+        if form in IMPORTED:
+            return Raw(json.dumps(IMPORTED[form](found)).encode())
         sources = [_source(one) for release in under_way(self._journal, model) for one in self._sources(release)]
         return Reply({"label_requests": list(map(as_document, found)), "label_sources": sources})
 
@@ -128,6 +138,16 @@ class SampleRoutes:
             names=LabelNames(aliases=self._label_names().get(release.model, {})),
             settled_before_s=self._clock.now_s() - release.policy.gates.labels.unmatched_grace_s,
         )
+
+
+def _told(read: Callable[[Any], Event], call: Call) -> Event:
+    """Return what the body of a tool's webhook tells. Raises ApiError where it cannot be read (400, 422)."""
+    try:
+        return read(loads(call.body))
+    except Unreadable as error:
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if error.place else HTTPStatus.BAD_REQUEST
+        code = "invalid" if error.place else "json"
+        raise ApiError(status, code, str(error), field=error.place or None) from error
 
 
 def _thinned(batch: Sequence[Prediction], ratio: float) -> Iterator[Prediction]:

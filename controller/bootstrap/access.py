@@ -116,6 +116,27 @@ def webhook_secret(settings: Settings) -> Callable[[], bytes] | None:
     return kept.encode if kept else None
 
 
+def argilla_secret(settings: Settings) -> Callable[[], bytes] | None:
+    """Return how the secret that Argilla signs its webhooks with is read, which it shows in base64; None where there is
+    none.
+
+    Raises:
+        UsageError: its file cannot be used, or holds no such secret.
+    """
+    if settings.argilla_secret_file is None:
+        return None
+    file = SecretFile("argilla_secret_file", settings.argilla_secret_file)
+
+    def read() -> bytes:
+        try:
+            return base64.b64decode(file.read().removeprefix("whsec_"), validate=True)
+        except ValueError:
+            raise UsageError(f"argilla_secret_file {file.path}: is no secret as Argilla shows it, in base64") from None
+
+    read()
+    return read
+
+
 def create_token(
     home: Home, name: str, roles: Sequence[Role], *, model: str | None, lasts: timedelta | None
 ) -> tuple[Entry, str]:

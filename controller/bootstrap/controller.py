@@ -27,7 +27,7 @@ from controller.api.callers import log_lines
 from controller.api.server import serve
 from controller.api.telemetry import Readings, Telemetry
 from controller.api.tls import Certificate
-from controller.bootstrap.access import prepare_access, tokens_at_the_interface, webhook_secret
+from controller.bootstrap.access import argilla_secret, prepare_access, tokens_at_the_interface, webhook_secret
 from controller.bootstrap.condition import HomeSite
 from controller.bootstrap.in_use import InUse, versions_in_use
 from controller.bootstrap.metrics import metrics_of
@@ -159,7 +159,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         not_ready=not_ready,
         installation=word_of(controller.home),
     )
-    secret = webhook_secret(settings)
+    secret, argilla = webhook_secret(settings), argilla_secret(settings)
     controller.home.logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         log = stack.enter_context(closing(log_lines(controller.home.logs / "api-access.log")))
@@ -168,7 +168,15 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
 
         def app(access: Access) -> Starlette:
             beside = page.routes(access)
-            return create_app(ports, access, webhook_secret=secret, hosts=controller.hosts, log=log, beside=beside)
+            return create_app(
+                ports,
+                access,
+                webhook_secret=secret,
+                argilla_secret=argilla,
+                hosts=controller.hosts,
+                log=log,
+                beside=beside,
+            )
 
         if (listen := settings.api_listen) is not None:
             host, port = listen.rsplit(":", 1)

@@ -1,7 +1,7 @@
 """`serin label-requests`: the requests to label, for a person, a program or a tool in which people annotate."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,6 +29,7 @@ class Tool(StrEnum):
     """The tools whose import format can be printed."""
 
     LABEL_STUDIO = "label-studio"
+    ARGILLA = "argilla"
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +68,9 @@ def label_requests(
     with _queue(place, model_named(model)) as queue:
         found = queue.label_requests(model, since_s=since_s, limit=limit)
     if form is not None:
-        say_json_text(json.dumps(_tasks(form)(found), ensure_ascii=False))
+        from controller.api.samples import IMPORTED
+
+        say_json_text(json.dumps(IMPORTED[form](found), ensure_ascii=False))
     elif output is Output.JSON:
         say_json({"schema": SCHEMA, "model": model, "label_requests": list(map(as_document, found))})
     else:
@@ -85,13 +88,6 @@ def _queue(place: Place, model: str) -> Iterator["LabelQueue"]:
         return
     with label_queue_of(home_at(place.home), model) as queue:
         yield queue
-
-
-def _tasks(form: Tool) -> Callable[[Sequence["LabelRequest"]], object]:
-    from controller.api import label_studio
-
-    formats: Mapping[Tool, Callable[[Sequence[LabelRequest]], object]] = {Tool.LABEL_STUDIO: label_studio.tasks}
-    return formats[form]
 
 
 def _tell(model: str, found: Sequence["LabelRequest"]) -> None:

@@ -64,6 +64,10 @@ def up(
     webhook_secret_file: Annotated[
         Path | None, typer.Option(help="File with the secret that MLflow signs its webhooks with.")
     ] = None,
+    argilla_secret_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret that Argilla signs its webhooks with; read when it changes."),
+    ] = None,
     region: Annotated[str | None, typer.Option(help="Of this installation, on every alert.")] = None,
     alert_url: Annotated[
         str | None, typer.Option(help="Where pages are posted to, as Alertmanager's webhook does it.")
@@ -100,6 +104,7 @@ def up(
         "gateway_hosts": _names(gateway_hosts),
         "process_labels": _names(process_labels),
         "webhook_secret": _secret(webhook_secret_file),
+        "argilla_secret_file": str(argilla_secret_file.resolve()) if argilla_secret_file is not None else None,
     }
     settings = _settings(place, asked, anywhere=free_ports)
     for path in policy or []:

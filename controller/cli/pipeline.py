@@ -28,6 +28,7 @@ class LabelFile(StrEnum):
 
     LINES = "lines"
     LABEL_STUDIO = "label-studio"
+    ARGILLA = "argilla"
 
 
 def register(app: typer.Typer) -> None:
@@ -136,8 +137,8 @@ def labels(
 ) -> None:
     """Take in true labels from a file. The same label again changes nothing; a wrong one is refused alone.
 
-    With --format label-studio it is a JSON export of tasks that Serin handed out; what stands there is what the
-    annotators say now, whatever they said before.
+    With --format label-studio or argilla it is a JSON export of what Serin handed out there; what stands in it is what
+    the annotators say now, whatever they said before.
 
     Exit code: 0 all are taken or were known, 1 some were refused, 2 usage or not one could be read, 3 some name no
     class.
@@ -170,11 +171,12 @@ def labels(
 
 
 def _feed(content: bytes, form: LabelFile) -> "Feed":
-    from controller.api import label_studio
+    from controller.api import argilla, label_studio
     from controller.api.labels import read_items, read_lines
     from serving.text.jsonlines import loads
 
     if form is LabelFile.LINES:
         return read_lines(content, now_s=time.time())
-    items, _ = label_studio.exported(loads(content))
-    return read_items(label_studio.UNIT, items, now_s=time.time())
+    tool = argilla if form is LabelFile.ARGILLA else label_studio
+    items, _ = tool.exported(loads(content))
+    return read_items(tool.UNIT, items, now_s=time.time())

@@ -19,6 +19,7 @@ FILES: Final = (
     "api_cert_file",
     "api_key_file",
     "api_tokens_file",
+    "argilla_secret_file",
     "database_url_file",
     "digest_key_file",
     "prometheus_ca_file",

@@ -49,6 +49,7 @@ class Settings:
     replica_threads: int = 1
     webhook_secret: str | None = None  # shared with MLflow; without it there is no webhook route
     webhook_secret_file: str | None = None
+    argilla_secret_file: str | None = None  # with what Argilla signs its webhooks with; without it there is no route
     digest_key_file: str | None = None  # of texts: the controllers of one database share it
     text_key_file: str | None = None
     tick_s: float = 0.25

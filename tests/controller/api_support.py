@@ -83,13 +83,15 @@ class World:
         version: str | None = None,
         open_reading: bool = True,
         webhook_secret: bytes | None = None,
+        argilla_secret: bytes | None = None,
     ) -> "Client":
         """Who asks has a token with these roles: that of an admin, where none is named."""
         tokens = FakeTokens()
         token = tokens.add(name, *(roles or (Role.ADMIN,)), model=model, version=version)
         access = Access(tokens, open_reading=open_reading)
         secret = None if webhook_secret is None else lambda: webhook_secret
-        return Client(create_app(self.ports(), access, webhook_secret=secret), token)
+        argilla = None if argilla_secret is None else lambda: argilla_secret
+        return Client(create_app(self.ports(), access, webhook_secret=secret, argilla_secret=argilla), token)
 
     def replica(self, model: str = "intent", version: str = "6") -> "Client":
         """Who asks is a running replica."""

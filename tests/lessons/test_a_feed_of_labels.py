@@ -12,6 +12,7 @@ from controller.config.settings import Home, Settings
 from controller.errors import UsageError
 from controller.ports.samples import SampleCursor
 from tests.contracts.samples import live, shadow
+from tests.controller.exchanges import argilla
 from tests.controller.exchanges import label_studio as sent
 from tests.stores import new_store
 
@@ -142,7 +143,19 @@ def test_an_export_of_label_studio_is_such_a_file(home: Home) -> None:
     assert "annotation 2: annotation.result.value.choices: must be one class, and is 2" in first.output
 
 
+def test_an_export_of_argilla_is_such_a_file(home: Home) -> None:
+    """Likewise, as it is written flat."""
+    two = argilla.flat("a", ("refund", "ann", "submitted")), argilla.flat("elsewhere", ("refund", "ann", "submitted"))
+    content = json.dumps([*two, argilla.flat("b", (["refund", "invoice"], "ann", "submitted")), argilla.flat("c")])
+    first, second = (labels(home, content, "--format", "argilla") for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (1, 1)
+    assert "3 labels; 2 taken; 0 known before; 1 refused" in first.output
+    assert "0 taken; 2 known before" in second.output
+    assert "response 2: label: must be one class, and is 2" in first.output
+
+
+@pytest.mark.parametrize("tool", ["label-studio", "argilla"])
 @pytest.mark.parametrize("content", ["{}", "[1]", "[{}]", "not json"])
-def test_what_is_no_export_is_told(home: Home, content: str) -> None:
+def test_what_is_no_export_is_told(home: Home, content: str, tool: str) -> None:
     """Usage: nothing was taken."""
-    assert isinstance(labels(home, content, "--format", "label-studio").exception, UsageError)
+    assert isinstance(labels(home, content, "--format", tool).exception, UsageError)

@@ -162,7 +162,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ),
     ("GET", "/v1/label-requests"): Told(
         "The requests whose truth would tell most, and what labels were like so far, by source. As "
-        "`format=label-studio` the answer is what that imports.",
+        "`format=label-studio` or `argilla` the answer is what that imports.",
         "label_requests, label_sources",
         query=("model=", "since_s=0", "limit=50", "format=serin"),
         example="/v1/label-requests?model=intent",
@@ -172,6 +172,13 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         "action, skipped, received, taken, repeated, corrected_late, refused, unknown_classes, "
         "unknown_names, unmatched_requests, unmatched_request_ids",
         sent={"action": "PROJECT_UPDATED"},
+    ),
+    ("POST", "/v1/webhooks/argilla"): Told(
+        "Take in what a webhook of [Argilla](labels.md#argilla) tells of responses, believed by its signature "
+        "(`serin up --argilla-secret-file`); other events change nothing.",
+        "action, skipped, received, taken, repeated, corrected_late, refused, unknown_classes, "
+        "unknown_names, unmatched_requests, unmatched_request_ids",
+        sent={"type": "record.completed"},
     ),
     ("POST", "/v1/webhooks/mlflow"): Told(
         "A hint that something changed in MLflow, believed by its signature (`serin up --webhook-secret-file`).",
@@ -196,7 +203,7 @@ ERRORS: Final = {
     "method_not_allowed": ("405", "the route has no such method"),
     "request_timeout": ("408", "the body did not come within 30 s"),
     "conflict": ("409", "it cannot be now; the message says why"),
-    "request_entity_too_large": ("413", "the body has more than 16 MiB (MLflow's webhook: 256 KiB)"),
+    "request_entity_too_large": ("413", "the body has more than 16 MiB (webhooks that are signed: 256 KiB)"),
     "content_type": ("415", "the body is not of the type that the route reads"),
     "misdirected_request": ("421", "it was asked by a name that the controller does not have (`api_hosts`)"),
     "invalid": ("422", "a field of the body or the query is wrong; `field` names it"),
@@ -210,7 +217,7 @@ ERRORS: Final = {
 def known() -> list[Endpoint]:
     """Every route of the application, those too that an installation has only if it was told to."""
     world = World(telemetry=Telemetry(lambda: ()))
-    return endpoints(world.ports(), bytes)
+    return endpoints(world.ports(), bytes, bytes)
 
 
 def roles_of(deed: Deed | None) -> str:

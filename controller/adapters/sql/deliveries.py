@@ -10,7 +10,7 @@ _SOURCE = Source.DELIVERIES
 
 
 class SqlDeliveries:
-    """``controller.api.webhook.Deliveries`` on SQL."""
+    """``controller.api.signed.Deliveries`` on SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
