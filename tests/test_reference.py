@@ -51,6 +51,12 @@ def test_every_call_in_the_pages_is_one_that_a_parser_takes(page: Path) -> None:
         assert commands.parsed(line)
 
 
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_and_option_that_a_sentence_names_is_there(page: Path) -> None:
+    unknown = {span: commands.unknown_in(span) for span in commands.spans_of(page.read_text(encoding="utf-8"))}
+    assert not {span: found for span, found in unknown.items() if found}
+
+
 def test_a_call_that_no_parser_takes_is_seen() -> None:
     """So that the tests above can fail: an option that there is not, a command, a value, and one that is missing."""
     for line in ("serin status --wacth", "serin stauts", "serin wait intent --timeout-s soon", "serin freeze intent"):
@@ -58,6 +64,11 @@ def test_a_call_that_no_parser_takes_is_seen() -> None:
             commands.parsed(line)
     with pytest.raises(SystemExit):
         commands.parsed("serin rollback --why none")
+    assert [commands.unknown_in(span) for span in ("serin release resume", "serin wait M --for", "serin token")] == [
+        ["serin release resume"],
+        ["--for"],
+        [],
+    ]
     page = "```sh\nserin status \\\n    --watch\n$ serin why intent\n```\n\n    serin history\n"
     assert list(commands.lines_of(page)) == ["serin status --watch", "serin why intent", "serin history"]
 

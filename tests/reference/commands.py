@@ -21,6 +21,7 @@ from tests.reference.blocks import table
 PLACE: Final = ("--home", "--server", "--token-file", "--ca-file")
 _EXAMPLE: Final = re.compile(r"^(?:[A-Z][^:\n]*): (?P<command>serin [a-z][^\n]*)$", re.MULTILINE)
 _ROLLBACK: Final = "serin rollback"
+_OF_ALL: Final = {"serin COMMAND --help", "serin --version", "serin --install-completion", "serin get", "serin retry"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,24 @@ def parsed(line: str) -> str:
     else:
         known[name].make_context(name, given)
     return name
+
+
+def spans_of(page: str) -> Iterator[str]:
+    """The calls of `serin` within a page's sentences."""
+    return (found for found in re.findall(r"`(serin [^`]*)`", page) if found not in _OF_ALL)
+
+
+def unknown_in(span: str) -> list[str]:
+    """What there is not of a call that may have words in place of arguments: its command, or options."""
+    words, known = span.split(), parsers()
+    name = next((" ".join(words[:n]) for n in (3, 2) if " ".join(words[:n]) in known), None)
+    if name is None:
+        return [] if len(words) == 2 and any(one.startswith(f"{span} ") for one in known) else [span]
+    of_parser = (option for one in known[name].params for option in (*one.opts, *one.secondary_opts))
+    options = {"--help", "-h"}.union(of_parser)
+    if name == _ROLLBACK:
+        options = options.union(*(one.option_strings for one in rollback_parser()._actions))
+    return [word for word in words if word.startswith("--") and word not in options]
 
 
 def text() -> str:
