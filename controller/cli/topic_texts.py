@@ -121,8 +121,8 @@ def on_call() -> Sequence[Part]:
         {
             "serin status": "Is it up, and what is going on? DOWN stands first, with the way out.",
             "serin why intent": "What decided the latest release of a model, or what it waits for.",
-            'serin rollback intent --reason "wrong refunds"': """All traffic to the known good version, within
-            milliseconds. Needs neither the controller nor Prometheus, MLflow or labels. --dry-run says where it
+            'serin rollback intent --reason "wrong refunds"': """All traffic to the known good version, in a fifth
+            of a second. Needs neither the controller nor Prometheus, MLflow or labels. --dry-run says where it
             would go.""",
             "serin freeze '*' --reason \"incident 42\"": """No model changes any more, until serin unfreeze. A
             rollback is always possible.""",
