@@ -44,6 +44,8 @@ themselves, so nobody can point this one elsewhere first."""
 
 # --- headers ---------------------------------------------------------------------------------------------------------
 REQUEST_ID_HEADER: Final = "x-request-id"
+DRILL_REQUEST_PREFIX: Final = "serin-drill-"
+"""What the ids of a drill's own requests begin with: users' requests to everybody, but no sample of what users ask."""
 USABLE_REQUEST_ID: Final = "[!-~]{1,128}"  # what is kept of a caller's: printable, no spaces; any other is replaced
 MODEL_VERSION_HEADER: Final = "x-serin-model-version"
 TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are made of: "lang=en, channel=app"

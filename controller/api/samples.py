@@ -21,7 +21,7 @@ from controller.ports.journal import Journal
 from controller.ports.samples import Label, LabelRequest, Prediction, SampleCursor, SampleIntake
 from controller.roles import ANY, Deed, way_in
 from gates.evidence import LabelSource
-from serving.contract import CAPTURE_RATIO_FIELD, is_sampled, request_of
+from serving.contract import CAPTURE_RATIO_FIELD, DRILL_REQUEST_PREFIX, is_sampled, request_of
 from serving.text.jsonlines import Unreadable, loads
 
 LABEL_REQUESTS_MAX: Final = 1_000
@@ -53,7 +53,8 @@ class SampleRoutes:
 
     def predictions(self, call: Call) -> Reply:
         """Take a batch of predictions of the replica whose token came with it; sending it again changes nothing. Answer
-        how large a share of the requests is to be sampled, where that is known. The batch may be empty."""
+        how large a share of the requests is to be sampled, where that is known. The batch may be empty. What a drill
+        asked is no sample: it says nothing of what users ask."""
         batch = [body.prediction() for body in parse_predictions(call.body).predictions]
         _refuse_others_predictions(batch, call.caller)
         self._refuse_the_future(batch)
@@ -61,7 +62,8 @@ class SampleRoutes:
         if model == ANY:  # a batch is of one replica's
             model = next((one.model for one in batch), None)
         ratio = self._capture_ratio(model) if model is not None else None
-        kept = batch if ratio is None else list(_thinned(batch, ratio))
+        of_users = [one for one in batch if not one.request_id.startswith(DRILL_REQUEST_PREFIX)]
+        kept = of_users if ratio is None else list(_thinned(of_users, ratio))
         answer = {"received": len(batch), "new": self._samples.add_predictions(kept)}
         return Reply(answer if ratio is None else {**answer, CAPTURE_RATIO_FIELD: ratio})
 

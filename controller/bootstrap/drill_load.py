@@ -13,10 +13,9 @@ from typing import Final
 
 from controller.core.drills import Counted
 from controller.ports.drills import Mark
-from serving.contract import REQUEST_ID_HEADER, is_sampled
+from serving.contract import DRILL_REQUEST_PREFIX, REQUEST_ID_HEADER
 from suites.load import Load, Plan, Tally
 
-_SAMPLED_LAST: Final = 0.99
 _END_WITHIN_S: Final = 30.0
 
 
@@ -50,17 +49,15 @@ class LoadUsers:
 def loading(
     url: str, texts: Sequence[str], rate_per_s: float, for_s: float, token: str | None = None
 ) -> Iterator[LoadUsers]:
-    """Send the texts in turn while the block lasts, and ``for_s`` at most. Their ids are those that are sampled last:
-    where not every request is sampled, none of these is.
+    """Send the texts in turn while the block lasts, and ``for_s`` at most. By their ids they are no samples.
 
     Raises:
         ValueError: as `suites.load.Plan`.
     """
     shown = {} if token is None else {"authorization": f"Bearer {token}"}
-    ids = _ids_sampled_last()
 
     def headers(_number: int) -> Mapping[str, str]:
-        return {**shown, REQUEST_ID_HEADER: next(ids)}
+        return {**shown, REQUEST_ID_HEADER: f"{DRILL_REQUEST_PREFIX}{uuid.uuid4()}"}
 
     load = Load(Plan(url, rate_per_s, for_s, headers), itertools.cycle(map(_Text, texts)))
     loop, stopping = asyncio.new_event_loop(), asyncio.Event()
@@ -73,10 +70,3 @@ def loading(
             loop.call_soon_threadsafe(stopping.set)
         thread.join(_END_WITHIN_S)
         loop.close()
-
-
-def _ids_sampled_last() -> Iterator[str]:
-    while True:
-        request_id = str(uuid.uuid4())
-        if not is_sampled(request_id, _SAMPLED_LAST):
-            yield request_id

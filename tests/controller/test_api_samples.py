@@ -15,6 +15,7 @@ from controller.ports.samples import SampleCursor
 from controller.roles import ANY, REPLICA, Role
 from gates.evidence import LabelChance, LabelCounts
 from serving.contract import (
+    DRILL_REQUEST_PREFIX,
     LABEL_REQUESTS_ROUTE,
     LABELS_ROUTE,
     PREDICTIONS_ROUTE,
@@ -92,6 +93,13 @@ def test_what_a_replica_sends_becomes_evidence(world: World, client: Client) -> 
     assert found.pairs[0].inclusion_probability == 0.5
     assert found.stable_labels == LabelCounts(labelled=1, wrong=1, chances=(LabelChance(0.5, 1, 1),))
     assert {(one.tokens, one.tags["lang"]) for one in world.samples._predictions.values()} == {(9, "en")}
+
+
+def test_what_a_drill_asked_is_no_sample(world: World) -> None:
+    """Its texts are a suite's: no label is asked for, and no drift is seen in them."""
+    drilled = captured(f"{DRILL_REQUEST_PREFIX}1", "6", Traffic.LIVE)
+    assert send(world, drilled)[0].json() == {"received": 1, "new": 0}
+    assert send(world, captured("a", "6", Traffic.LIVE))[0].json() == {"received": 1, "new": 1}
 
 
 def test_the_answer_says_how_much_is_to_be_sampled(world: World, replica: Client) -> None:

@@ -63,6 +63,7 @@ MATRIX: Final[Mapping[str, Mapping[str, Any]]] = {
     "secrets": {
         "texts": {"secret": "text"},
         "webhook": {"secret": "hook"},
+        "argilla": {"secret": "annotators"},
         "registry": {"secret": "mlflow-reader", "ca": True},
         "prometheus": {"secret": "metrics", "token": True, "ca": True, "url": "https://prometheus.example"},
         "replica": {"cacheClaim": "packages", "cpu": 1.5},

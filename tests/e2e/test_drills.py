@@ -71,6 +71,7 @@ def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None
     assert {one["by"] for one in killed["course"]} >= {"drill", "doctor", "log"}
     assert ground.replica() != replica
     assert not (site.serin.home / "drill").exists()
+    assert not [one for one in site.answers() if one.startswith("serin-drill-")], "samples of what no user asked"
 
 
 def _refused(ground: Ground) -> None:

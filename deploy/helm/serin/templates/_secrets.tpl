@@ -10,6 +10,9 @@ text: {{ .Values.texts.secret }}
 {{- if .Values.webhook.secret }}
 webhook: {{ .Values.webhook.secret }}
 {{- end }}
+{{- if .Values.argilla.secret }}
+argilla: {{ .Values.argilla.secret }}
+{{- end }}
 {{- if .Values.prometheus.secret }}
 prometheus: {{ .Values.prometheus.secret }}
 {{- end }}
