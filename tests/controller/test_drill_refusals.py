@@ -1,0 +1,112 @@
+"""Where a drill may not be played: said before anything is done, with the way out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from controller.adapters.envoy.encoding import RouteOptions
+from controller.adapters.envoy.tables import read_routes, write_routes
+from controller.adapters.local.kept import SUPERVISOR, KeptRecord
+from controller.adapters.local.supervisor import identity_of_self
+from controller.bootstrap.drill_freeze import lifted
+from controller.bootstrap.installations import service_of
+from controller.bootstrap.stores import opened, upgrade_schema
+from controller.cli.app import app
+from controller.config.settings import Home, Settings
+from controller.core.release import Phase
+from controller.core.traffic import TrafficTable
+from controller.errors import UsageError
+from controller.journal.codec import entry_of, record_of
+from tests.controller import releases
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An installation that is up, as its record says, and of which nothing answers."""
+    place = Home(tmp_path / "home")
+    place.save(Settings(gateway_port=2, api_port=1, mlflow_port=3, prometheus_port=4))
+    place.policies.mkdir()
+    text = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
+    (place.policies / "intent.yaml").write_text(text, encoding="utf-8")
+    place.envoy.mkdir()
+    upgrade_schema(place)
+    KeptRecord(place.path).write({SUPERVISOR: identity_of_self()})
+    return place
+
+
+def refusal(home: Home, *arguments: str) -> str:
+    error = CliRunner().invoke(app, ["drill", *arguments, "--home", str(home.path)]).exception
+    assert isinstance(error, UsageError), error
+    return str(error)
+
+
+def begins(home: Home, phase: Phase) -> None:
+    with opened(home) as store:
+        record = record_of(releases.release_in(phase), 1)
+        store.journal.append(record, [entry_of(releases.started(), releases.NOW_S)])
+
+
+def frozen(home: Home) -> None:
+    with service_of(home) as service:
+        service.freeze("intent", reason="holidays", by="ana")
+
+
+def serves(home: Home) -> None:
+    table = TrafficTable("intent", {"6": 100.0}, known_good="6")
+    write_routes(home.envoy, read_routes(home.envoy).with_table(table, RouteOptions()))
+
+
+@pytest.mark.parametrize(
+    ("prepared", "said"),
+    [
+        ([lambda home: KeptRecord(home.path).remove()], "is not up: a drill needs what starts again what ends"),
+        ([lambda home: begins(home, Phase.CANARY)], "intent-v7-1 is canary, and what a drill does would count in it"),
+        ([lambda home: begins(home, Phase.PROBATION)], "intent-v7-1 is probation"),
+        ([lambda home: begins(home, Phase.HELD)], "intent-v7-1 is held"),
+        ([], "intent is not frozen: `serin freeze intent"),
+        ([frozen], "no version of intent serves"),
+        ([frozen, serves], "not everything answers, and a drill would be blamed for it: the gateway (Envoy)"),
+    ],
+)
+def test_where_it_would_do_harm_it_is_not_played(
+    home: Home, prepared: list[Callable[[Home], object]], said: str
+) -> None:
+    """A dry run is refused alike."""
+    for prepare in prepared:
+        prepare(home)
+    for flags in ((), ("--dry-run",)):
+        assert said in refusal(home, "F5", "intent", *flags)
+
+
+def test_a_model_is_named_where_there_are_several(home: Home) -> None:
+    """Of one there is no question; one that nobody knows is said."""
+    assert "is not frozen" in refusal(home, "F5")
+    assert "there is no policy for model 'intnt'" in refusal(home, "F5", "intnt")
+    text = (home.policies / "intent.yaml").read_text(encoding="utf-8")
+    (home.policies / "tone.yaml").write_text(text.replace("intent", "tone"), encoding="utf-8")
+    assert refusal(home, "F5") == "name the model: there are intent, tone"
+
+
+def test_a_freeze_of_its_own_needs_a_reason(home: Home) -> None:
+    assert "--reason is empty" in refusal(home, "F5", "intent", "--freeze")
+
+
+@pytest.mark.parametrize("mode", ["F2", "F6", "F8"])
+def test_what_is_not_injected_says_what_shows_it(home: Home, mode: str) -> None:
+    assert f"{mode} is not injected into an installation that serves. " in refusal(home, mode, "intent")
+
+
+def test_a_freeze_of_others_is_never_lifted(home: Home) -> None:
+    """Nor the drill's own while another stands beside it: lifting names a model, not a freeze."""
+    with service_of(home) as service:
+        service.freeze("intent", reason="drill F5: monthly", by="ana")
+        service.freeze("intent", reason="holidays", by="bob")
+        assert not lifted(service, "intent", "drill F5: monthly")
+        assert len(service.frozen("intent")) == 2
+        service.unfreeze("intent", reason="over", by="bob")
+        service.freeze("intent", reason="drill F5: monthly", by="ana")
+        service.freeze("*", reason="holidays", by="bob")
+        assert lifted(service, "intent", "drill F5: monthly")
+        assert [one.model for one in service.frozen("intent")] == ["*"]
