@@ -51,7 +51,8 @@ def _cell(found: Any) -> str:
     promoted = found["ends"][0]["promoted"]
     if found["promoted_s"] is None or promoted < LIKELY:
         return "held"
-    return f"{_about(found['promoted_s'])} ({promoted:.0%})"
+    chance = "> 99 %" if promoted > 0.99 else f"{100 * promoted:.0f} %"
+    return f"{_about(found['promoted_s'])} ({chance})"
 
 
 def _about(seconds: float) -> str:
