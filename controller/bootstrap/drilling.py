@@ -1,5 +1,6 @@
 """Drills on an installation of this machine: whether one can be played there, and how it is."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -88,6 +89,7 @@ def play(home: Home, asked: Asked, *, wait: Callable[[float], bool], tell: Calla
     """
     with ExitStack() as stack:
         stack.enter_context(locked(home.drill_lock, source=Source.HOME))
+        shutil.rmtree(home.drill, ignore_errors=True)  # of a drill that was killed
         ground = stack.enter_context(_ground(home, asked))
         times, texts = asked.times, _texts(ground)
         records = _stopped(ground)
@@ -96,7 +98,7 @@ def play(home: Home, asked: Asked, *, wait: Callable[[float], bool], tell: Calla
         guard = stack.enter_context(Guard([one.identity for one in records], length_s, undo))
         injection = _injection(ground, guard)
         stack.enter_context(_frozen(ground))
-        token = read_line("own token", home.own_token) if ground.settings.require_tokens else None
+        token = _own_token(ground)
         url = _predict_url(ground)
         began_s = time.time()
         users = stack.enter_context(_loading(url, texts, asked.rate_per_s, length_s, token))
@@ -148,9 +150,10 @@ def _ground(home: Home, asked: Asked) -> Iterator[_Ground]:
 
 @contextmanager
 def _frozen(ground: _Ground) -> Iterator[None]:
-    """Freeze the model while the block lasts, where that is asked for."""
+    """Freeze the model while the block lasts, where that is asked for and it is not frozen: of two freezes of a model
+    none can be lifted alone."""
     asked, service = ground.asked, ground.service
-    if asked.freeze is None:
+    if asked.freeze is None or service.frozen(asked.model):
         yield
         return
     service.freeze(asked.model, reason=asked.freeze, by=asked.by)
@@ -186,7 +189,7 @@ def _injection(ground: _Ground, guard: Guard) -> Injection:
         return Slowed(_stopped(ground), _stopped_ms(ground), guard)
     if means in (Means.WORKER_KILLED, Means.REPLICA_KILLED):
         worker = means is Means.WORKER_KILLED
-        return Killed(home.deployments, _to_kill(ground, worker=worker), worker)
+        return Killed(home.deployments, _to_kill(ground, worker=worker), worker, _own_token(ground) or "")
     if means is Means.ALTERED_PACKAGE:
         version = Version(ground.most)
         package = PackageStore(MlflowRegistry(ground.settings.registry), home.packages).place(asked.model, version)
@@ -228,6 +231,11 @@ def _with_alerts_of(ground: _Ground) -> Drill:
     if asked.drill.means is Means.STRANGERS and not ground.settings.require_tokens:
         there.clear()  # the interface's refusals are in its log alone
     return replace(asked.drill, alerts=tuple(name for name in asked.drill.alerts if name in there))
+
+
+def _own_token(ground: _Ground) -> str | None:
+    """Return Serin's own token at the replicas, where they want one."""
+    return read_line("own token", ground.home.own_token) if ground.settings.require_tokens else None
 
 
 def _strangers(ground: _Ground) -> Strangers:

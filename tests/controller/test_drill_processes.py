@@ -12,11 +12,12 @@ import psutil
 import pytest
 
 from controller.adapters.local.drill_guard import Guard
-from controller.adapters.local.drills import Killed, Slowed
+from controller.adapters.local.drills import Killed, Slowed, requests_that_were_cold
 from controller.adapters.local.processes_os import ProcessIdentity, end_groups, identity_of, start_process
 from controller.adapters.local.records import Record
 from controller.errors import UsageError
 from gates.outcome import Outcome
+from serving.contract import COLD_REQUESTS_METRIC
 from tests.patience import eventually
 
 SLEEPER = [sys.executable, "-c", "import time\nwhile True: time.sleep(1)"]
@@ -133,3 +134,9 @@ def test_the_youngest_process_of_a_replica_is_its_worker(tmp_path: Path) -> None
         assert psutil.Process(one.pid).is_running()
         assert not killed.is_over()
         assert [check.outcome for check in killed.checks()] == [Outcome.FAIL]
+
+
+@pytest.mark.parametrize(("value", "cold"), [("0", 0), ("3", 3), ("1e+00", 1)])
+def test_cold_requests_are_read_of_a_replicas_own_metrics(value: str, cold: int) -> None:
+    told = f'# HELP {COLD_REQUESTS_METRIC} Requests.\n{COLD_REQUESTS_METRIC}{{model="intent"}} {value}\nserin_other 7\n'
+    assert requests_that_were_cold(told) == cold

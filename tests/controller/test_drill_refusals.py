@@ -10,13 +10,17 @@ from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.adapters.local.kept import SUPERVISOR, KeptRecord
 from controller.adapters.local.supervisor import identity_of_self
+from controller.bootstrap import drilling
 from controller.bootstrap.drill_freeze import lifted
+from controller.bootstrap.drilling import Asked
 from controller.bootstrap.installations import service_of
 from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
 from controller.config.settings import Home, Settings
+from controller.core.drills import DRILLS, Mode
 from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
+from controller.drilling import Times
 from controller.errors import UsageError
 from controller.journal.codec import entry_of, record_of
 from tests.controller import releases
@@ -96,6 +100,20 @@ def test_a_freeze_of_its_own_needs_a_reason(home: Home) -> None:
 @pytest.mark.parametrize("mode", ["F2", "F6", "F8"])
 def test_what_is_not_injected_says_what_shows_it(home: Home, mode: str) -> None:
     assert f"{mode} is not injected into an installation that serves. " in refusal(home, mode, "intent")
+
+
+def test_a_model_that_is_frozen_is_frozen_by_nobody_else(home: Home) -> None:
+    """Its freeze outlives the drill; one of the drill's own does not."""
+    asked = Asked(DRILLS[Mode.F5], "intent", Times(), 10.0, freeze="drill F5: monthly", by="ana")
+    with service_of(home) as service:
+        ground = drilling._Ground(home, home.load(), service, asked, TrafficTable("intent", {"6": 100.0}))
+        with drilling._frozen(ground):
+            assert [one.reason for one in service.frozen("intent")] == ["drill F5: monthly"]
+        assert service.frozen("intent") == []
+        service.freeze("intent", reason="holidays", by="bob")
+        with drilling._frozen(ground):
+            assert [one.reason for one in service.frozen("intent")] == ["holidays"]
+        assert [one.reason for one in service.frozen("intent")] == ["holidays"]
 
 
 def test_a_freeze_of_others_is_never_lifted(home: Home) -> None:

@@ -4,19 +4,23 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import psutil
 
 from controller.adapters.local.drill_guard import Guard
+from controller.adapters.local.loopback import get
 from controller.adapters.local.processes_os import runs, signal_group
 from controller.adapters.local.records import Record, Records
 from controller.core.drills import Check
 from controller.errors import UsageError
 from gates.outcome import Outcome
+from serving.contract import COLD_REQUESTS_METRIC, METRICS_ROUTE
 
 STOPPED_MS_MAX: Final = 400.0  # health checks of half a second are still answered
+_METRICS_WITHIN_S: Final = 5.0
 _GO_SHARE: Final = 0.25  # of the time that they are stopped
 
 
@@ -37,6 +41,8 @@ class Slowed:
 
     def begin(self) -> str:
         for one in self.records:
+            if not runs(one.identity):
+                raise UsageError(f"{one.name} does not run: see `serin doctor`")
             if psutil.Process(one.pid).status() == psutil.STATUS_STOPPED:
                 raise UsageError(
                     f"{one.name}, process {one.pid}, is stopped already, and not by this drill: SIGCONT it"
@@ -93,6 +99,8 @@ class Killed:
     directory: Path
     record: Record
     worker: bool
+    token: str = ""  # by which a replica is asked for its metrics
+    _url: str = ""  # of the replica that took its place
     _pid: int = 0
     _before: frozenset[int] = frozenset()
     _again: str = ""
@@ -143,6 +151,7 @@ class Killed:
         else:
             found = next((one for one in Records(self.directory).readable() if one.name == self.record.name), None)
             if found is not None and found.pid != self._pid and found.answered:
+                self._url = found.url or ""
                 self._again = f"{found.name} runs again as process {found.pid}, and answers"
         if self._again:
             self._told.append(self._again)
@@ -153,7 +162,25 @@ class Killed:
 
     def checks(self) -> Sequence[Check]:
         self._look()
-        promise = "A worker that ended is replaced" if self.worker else "A replica that ended is started again, warm"
-        if self._again:
-            return (Check(promise, Outcome.PASS, f"{self._again[0].upper()}{self._again[1:]}."),)
-        return (Check(promise, Outcome.FAIL, f"Nothing took the place of process {self._pid}."),)
+        promise = f"A {'worker' if self.worker else 'replica'} that ended is started again"
+        if not self._again:
+            return (Check(promise, Outcome.FAIL, f"Nothing took the place of process {self._pid}."),)
+        again = Check(promise, Outcome.PASS, f"{self._again[0].upper()}{self._again[1:]}.")
+        return (again,) if self.worker else (again, self._warmth())
+
+    def _warmth(self) -> Check:
+        promise = "No request comes to a replica before it is warm"
+        try:
+            status, body = get(self._url + METRICS_ROUTE, timeout_s=_METRICS_WITHIN_S, token=self.token)
+        except OSError as error:
+            return Check(promise, Outcome.ERROR, f"It does not say: {error}.")
+        if status != HTTPStatus.OK:
+            return Check(promise, Outcome.ERROR, f"It does not say: it answers with status {status}.")
+        cold = requests_that_were_cold(body.decode("utf-8", errors="replace"))
+        return Check(promise, Outcome.FAIL if cold else Outcome.PASS, f"{cold:,} requests met it cold.")
+
+
+def requests_that_were_cold(metrics: str) -> int:
+    """Return the requests that met a replica cold, by its own metrics since its start."""
+    lines = (line for line in metrics.splitlines() if line.startswith(COLD_REQUESTS_METRIC))
+    return round(sum(float(line.rpartition(" ")[2]) for line in lines))
