@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from xml.etree import ElementTree
 
-from tests.bench import attacks, cluster_night, fleet, intake, journal, leases, night
+from tests.bench import attacks, cluster_night, fleet, intake, journal, leases, night, nodes_night
 from tests.bench._table import Bar, machine, report
 
 ROOT: Final = Path(__file__).parents[2]
@@ -150,6 +150,7 @@ def parts() -> dict[str, Callable[[], list[Bar]]]:
     for name, one in {**night.NIGHTS, **attacks.ATTACKS}.items():
         found[f"night of {name}"] = lambda one=one: one(SEED)  # type: ignore[misc]
     found["api server away"] = cluster_night.run
+    found["night of nodes"] = nodes_night.run
     found["leases"] = leases.of_databases
     found["lease of a cluster"] = leases.of_a_cluster
     for promise in PROMISES:

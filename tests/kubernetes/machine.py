@@ -1,15 +1,18 @@
 """A cluster on this machine: pods are local processes, and HTTPRoutes lead the Envoy of an installation.
 
 What Serin writes to the API server is carried out as it stands there: the init container's command, then the replica's,
-with the paths that the pod would mount; weights and copies as the route's rules say.
+with the paths that the pod would mount; weights and copies as the route's rules say. A pod that is taken away is ended
+as its spec says: gateways hear of it, then it drains, then it is killed. A node can be lost.
 """
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
+from controller.adapters.envoy.tables import ROUTES_FILE
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.objects.labels import OWN, identity_of
@@ -26,11 +31,13 @@ from controller.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, H
 from controller.adapters.prometheus.server import TargetFiles
 from controller.core.traffic import Mirror, TrafficTable
 from controller.errors import SerinError
+from controller.files import replace_file
 from serving.contract import HEALTH_ROUTE
 from tests.kubernetes.gateway import Gateway
 from tests.kubernetes.kubelet import Kubelet, conditions, fetched
 
 _LOOK_EVERY_S = 0.1
+UNHEARD_S = 10.0  # after which a node that says nothing is no longer taken to be well (40 s in a cluster)
 
 
 @dataclass
@@ -41,11 +48,36 @@ class Pod:
     log: Path
     fetching: bool = True
     process: "subprocess.Popen[bytes] | None" = None
-    ended: int | None = None
+    lost_s: float | None = None  # when its node was
     told: str = field(default="")
+    status: dict[str, Any] = field(default_factory=dict)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")[-400:]
+
+
+@dataclass
+class Leaving:
+    """A pod that was taken away: until when it goes on, and until when it may drain (monotonic)."""
+
+    pod: Pod
+    identity: tuple[str, str]
+    goes_on_until_s: float
+    drains_until_s: float
+    told: bool = False
+
+    def step(self) -> bool:
+        """Whether it is gone."""
+        process = self.pod.process
+        if process is None or process.poll() is not None:
+            return True
+        now_s = time.monotonic()
+        if now_s >= self.drains_until_s:
+            _kill(process)
+        elif now_s >= self.goes_on_until_s and not self.told:
+            self.told = True
+            process.terminate()
+        return False
 
 
 class Machine(Kubelet):
@@ -57,11 +89,16 @@ class Machine(Kubelet):
         self.held = True
         self.faults: list[str] = []
         self._gateway = gateway
+        self._home = home
         self._envoy = EnvoyTraffic(home / "envoy")
         self._targets = TargetFiles(home / "prometheus" / "targets")
         self._folder = folder
         self._pods: dict[str, Pod] = {}
+        self._specs: dict[str, Object] = {}
+        self._leaving: list[Leaving] = []
+        self._losing: list[str] = []
         self._announced: dict[tuple[str, str], list[str]] = {}
+        self._scraped: dict[tuple[str, str], dict[str, str]] = {}
         self._written: dict[str, list[Any]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="machine")
@@ -70,8 +107,17 @@ class Machine(Kubelet):
     def close(self) -> None:
         self._over.set()
         self._thread.join()
-        for pod in self._pods.values():
+        for pod in (*self._pods.values(), *(one.pod for one in self._leaving)):
             _end(pod)
+
+    def lose(self, names: Sequence[str]) -> None:
+        """The node of these pods is lost: their processes are gone, and nobody says so. After a while it is seen that
+        it is not heard of; who takes its pods away is the test's to say."""
+        self._losing = list(names)
+
+    def is_gone(self, name: str) -> bool:
+        """Whether the pod's process has ended, after the pod was taken away."""
+        return name not in self._pods and name not in {one.pod.log.stem for one in self._leaving}
 
     def _run(self) -> None:
         while not self._over.wait(_LOOK_EVERY_S):
@@ -84,14 +130,22 @@ class Machine(Kubelet):
                 self.faults.append(str(error))
 
     def _carry_out(self) -> None:
+        losing, self._losing = self._losing, []
+        for name in losing:
+            pod = self._pods[name]
+            pod.lost_s = time.monotonic()
+            if pod.process is not None:
+                _kill(pod.process)
         found = {one["metadata"]["name"]: one for name in self._names() for one in self.pods(name)}
         for name in self._pods.keys() - found.keys():
-            _end(self._pods.pop(name))
+            self._leaving.append(_leaves(self._pods.pop(name), self._specs.pop(name)))
+        self._leaving = [one for one in self._leaving if not one.step()]
         for name, pod in found.items():
             if name not in self._pods:
                 number = int(name.rpartition("-")[2])
                 address = f"127.{os.getpid() % 250 + 1}.{number // 250}.{number % 250 + 1}"
                 self._pods[name] = Pod(address, self._folder / f"{name}.log")
+            self._specs[name] = pod
             status = self._lived(pod, self._pods[name])
             if str(status) != self._pods[name].told:
                 self._pods[name].told = str(status)
@@ -101,7 +155,14 @@ class Machine(Kubelet):
         return {one["metadata"]["name"] for one in self._client.list(DEPLOYMENTS, labels=OWN).items}
 
     def _lived(self, found: Object, pod: Pod) -> dict[str, Any]:
-        """The pod's status after one more look at its process."""
+        """The pod's status after one more look at its process; the one of before while its node is lost."""
+        if pod.lost_s is not None:
+            unheard = time.monotonic() - pod.lost_s >= UNHEARD_S
+            return pod.status | (conditions(PodScheduled=True, Ready=False) if unheard else {})
+        pod.status = self._seen(found, pod)
+        return pod.status
+
+    def _seen(self, found: Object, pod: Pod) -> dict[str, Any]:
         spec = found["spec"]
         if pod.process is None:
             (container,) = spec["initContainers"] if pod.fetching else spec["containers"]
@@ -164,8 +225,12 @@ class Machine(Kubelet):
         return [*command, "--allowed-host", address] if "--port" in command else command
 
     def _announce(self) -> None:
-        """Envoy and Prometheus hear of the pods that are ready, as they do from a cluster's endpoints."""
+        """Envoy hears of the pods that are ready, as it does from a cluster's endpoints; Prometheus of those that
+        drain, too."""
         ready: dict[tuple[str, str], list[str]] = {}
+        scraped: dict[tuple[str, str], dict[str, str]] = {}
+        for one in self._leaving:
+            scraped.setdefault(one.identity, {})[one.pod.log.stem] = f"http://{one.pod.address}:8000"
         for name in self._names():
             for pod in self.pods(name):
                 identity = identity_of(pod)
@@ -174,17 +239,26 @@ class Machine(Kubelet):
                 ):
                     continue
                 self._gateway.versions[name] = identity.artifact.number
-                ready.setdefault((identity.model, identity.artifact.number), []).append(pod["status"]["podIP"])
+                key, address = (identity.model, identity.artifact.number), pod["status"]["podIP"]
+                ready.setdefault(key, []).append(address)
+                scraped.setdefault(key, {})[pod["metadata"]["name"]] = f"http://{address}:8000"
         for (model, version), addresses in ready.items():
             if self._announced.get((model, version)) != sorted(addresses):
                 places = [(f"http://{address}:8000", f"http://{address}:8001") for address in sorted(addresses)]
                 self._envoy.set_endpoints(model, version, places)
-                self._targets.set(model, version, {str(n): live for n, (live, _) in enumerate(places)})
                 self._announced[model, version] = sorted(addresses)
+
+        for (model, version), urls in scraped.items():
+            if self._scraped.get((model, version)) != urls:
+                self._targets.set(model, version, urls)
+                self._scraped[model, version] = urls
 
     def _route(self) -> None:
         """The rules as they stand there, in Envoy's file; what Envoy serves is what the gateway tells."""
-        for route in self._client.list(HTTP_ROUTES).items:
+        routes = self._client.list(HTTP_ROUTES).items
+        for name in self._written.keys() - {route["metadata"]["name"] for route in routes}:
+            self._unroute(self._written.pop(name)[0]["matches"][0]["path"]["value"].split("/")[2])
+        for route in routes:
             rules = route["spec"]["rules"]
             if self._written.get(route["metadata"]["name"]) == rules:
                 continue
@@ -199,10 +273,36 @@ class Machine(Kubelet):
                     {versions[one["name"]]: one["weight"] / 100 for one in rules[0]["backendRefs"]},
                     mirror=next(iter(mirrored), None),
                     generation=(stored.generation if stored is not None else 0) + 1,
-                )
+                ),
+                over=self._envoy.drift(model),
             )
             self._written[route["metadata"]["name"]] = rules
         self._gateway.step()
+
+    def _unroute(self, model: str) -> None:
+        """Whoever asks for the model finds nobody: its route was deleted."""
+        file = self._home / "envoy" / ROUTES_FILE
+        document = json.loads(file.read_text())
+        (host,) = document["resources"][0]["virtual_hosts"]
+        host["routes"] = [route for route in host["routes"] if route["name"] != model]
+        replace_file(file, json.dumps(document))
+
+
+def _leaves(pod: Pod, found: Object) -> Leaving:
+    identity, spec, now_s = identity_of(found), found["spec"], time.monotonic()
+    assert identity is not None
+    sidesteps_s = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    key = (identity.model, identity.artifact.number)
+    return Leaving(pod, key, now_s + sidesteps_s, now_s + spec["terminationGracePeriodSeconds"])
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """With all that it started, at once."""
+    with suppress(psutil.Error):
+        family = psutil.Process(process.pid).children(recursive=True)
+        for one in (psutil.Process(process.pid), *family):
+            with suppress(psutil.Error):
+                one.kill()
 
 
 def _is_well(address: str) -> bool:

@@ -39,6 +39,7 @@ class Place:
     client: KubernetesClient
     account: Account
     packages: Path  # the cache that pods share, of this namespace
+    machine: Machine
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def place(folder: Path, policy: Path) -> Iterator[Place]:
                     site.register("v1")
                     try:
                         eventually(lambda: site.phase("1") == "promoted", within_s=WITHIN_S, what="version 1")
-                        yield Place(site, cluster, client, account, nodes / "cache" / "default")
+                        yield Place(site, cluster, client, account, nodes / "cache" / "default", machine)
                     finally:
                         print(site.serin.status(), *machine.faults[-5:], sep="\n")
                         print(*(f"{log.name}: {log.read_text()[-500:]}" for log in nodes.glob("*.log")), sep="\n")
