@@ -1,5 +1,5 @@
 """A night of nodes: pods evicted, a node lost, the route edited and deleted by hand, Git and others who write, all
-while a better version is in its canary and a worse one in its shadow.
+while a better version is in its canary; then a worse one, which is taken from its users meanwhile.
 
     python -m tests.bench.nodes_night
 
@@ -109,7 +109,7 @@ class Night:
 def run() -> list[Bar]:
     with TemporaryDirectory() as folder, place(Path(folder), POLICY) as it:
         night = Night(it)
-        with it.site.load(rate_per_s=RATE_PER_S, for_s=LOAD_S) as load:
+        with it.site.load("--turn-at", "3", rate_per_s=RATE_PER_S, for_s=LOAD_S) as load:
             it.site.register("v2")
             with night.listening("2"):
                 _better(night)
@@ -131,7 +131,7 @@ def run() -> list[Bar]:
         Bar("traffic tables written twice or out of turn", beyond_turn, "", at_most=0),
         Bar("times that the champion moved for the promotion", moved["2"], "", at_least=1, at_most=1),
         Bar("times that it moved for the version that was rolled back", moved["3"], "", at_most=0),
-        Bar("answers by the version that was rolled back", load["by_version"].get("3", 0), "", at_most=0),
+        Bar("answers by the version that was rolled back", load["by_version"].get("3", 0), f"of {load['sent']}"),
         *_lost(night, load),
     ]
 
@@ -155,17 +155,21 @@ def _better(night: Night) -> None:
 
 
 def _worse(night: Night) -> None:
-    """Version 3, of which nobody is to get an answer, while a pod of each version is evicted and every second write of
-    the route is in conflict."""
+    """Version 3, which turns bad once it answers users: taken from them while pods of both versions are evicted and
+    every second write of the route is in conflict."""
     it, turns = night.place, iter(range(1_000_000))
-    eventually(lambda: it.site.phase("3") == "shadow", within_s=PHASE_WITHIN_S, what="version 3 in shadow")
+    eventually(lambda: it.site.phase("3") == "canary", within_s=PHASE_WITHIN_S, what="version 3 in its canary")
+    since_s = time.monotonic()
     it.cluster.faults.answer(CONFLICT, times=1_000, concerns=lambda one: _of_route(one) and next(turns) % 2 == 0)
     for version in ("2", "3"):
         _evict(night, night.pods(version)[0])
     eventually(lambda: it.site.phase("3") == "rolled_back", within_s=PHASE_WITHIN_S, what="version 3 rolled back")
+    took_s = time.monotonic() - since_s
     it.cluster.faults.clear()
     blamed = it.site.release("3")["state"]["blamed"]
     print(f"  version 3 rolled back for {blamed}")
+    what = "a worse version, pods of both evicted and writes in conflict (409): from its canary until it is rolled back"
+    night.bars.append(Bar(what, took_s, "s", at_most=120.0))
     ours = [gate for gate in blamed if not gate.startswith(("accuracy.", "calibration."))]
     night.bars.append(
         Bar("gates that a worse version was rolled back by, other than of its answers", len(ours), "", at_most=0)
@@ -182,7 +186,7 @@ def _evictions(night: Night) -> None:
             evicted += 1
             eventually(lambda: night.full(version), what=f"two pods of version {version}")  # noqa: B023
     night.bars.append(Bar("pods evicted in a canary, one after the other, and started again", evicted, "", at_least=4))
-    night.told("the pods of both versions evicted in a canary", "version", since_s)
+    night.told("the pods of both versions evicted in a canary", "is being made", since_s)
 
 
 def _evict(night: Night, pod: Object) -> None:
