@@ -293,7 +293,7 @@ def _route(night: Night) -> Object:
 
 
 def _is_ready(pod: Object) -> bool:
-    told = pod["status"].get("conditions") or ()
+    told = (pod.get("status") or {}).get("conditions") or ()  # it may have been made just now
     return any(one["type"] == "Ready" and one["status"] == "True" for one in told)
 
 
