@@ -258,6 +258,19 @@ def test_18_a_release_is_held_and_blames_nobody_until_users_keep_their_version(
         assert (world.ends, world.served) == ([("v7", Phase.ABORTED)], {"6": 100.0})
 
 
+def test_18_a_cluster_without_envoy_gateway_is_nobodys_fault_but_the_settings(
+    world: World, traffic: KubernetesTraffic, cluster: FakeCluster
+) -> None:
+    traffic.write(V6_ONLY)
+    none = ApiError(404, "NotFound", "the server could not find the requested resource")
+    cluster.faults.answer(none, times=9, concerns=lambda one: one.resource == "backendtrafficpolicies")
+    with pytest.raises(
+        TransientError, match="is for Envoy Gateway, whose kinds are not here; leave it and sticky_header"
+    ):
+        traffic.write(SPLIT)
+    assert world.backends == {"intent-v6": 10000}
+
+
 def test_23_the_policies_under_exactly_their_rights(
     cluster: FakeCluster, world: World, connected: Callable[..., Connection]
 ) -> None:

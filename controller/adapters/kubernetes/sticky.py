@@ -1,13 +1,14 @@
 """The objects that let a gateway keep users on their version, as an operator says which gateway it is: made once for
 each model's route, and never written over what somebody else made of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.objects.hash_policy import hash_policy, refusal, says, writer_of_spec
+from controller.adapters.kubernetes.refusals import NoSuchObjectError
 from controller.adapters.kubernetes.resources import TRAFFIC_POLICIES, Object
 from controller.errors import ConflictError, Source, TransientError
 from controller.ports.clock import Clock
@@ -91,9 +92,16 @@ class HashPolicies:
     def _listed(self) -> Mapping[str, Object]:
         now_s = self._clock.monotonic_s()
         if self._found is None or now_s - self._listed_s >= self._kept_s:
-            self._found = {one["metadata"]["name"]: one for one in self._client.list(TRAFFIC_POLICIES).items}
+            self._found = {one["metadata"]["name"]: one for one in self._list()}
             self._listed_s = now_s
         return self._found
+
+    def _list(self) -> Sequence[Object]:
+        try:
+            return self._client.list(TRAFFIC_POLICIES).items
+        except NoSuchObjectError as error:  # of the installation, so of no version
+            said = f"{error}: sticky_by: {StickyBy.ENVOY_GATEWAY} is for Envoy Gateway, whose kinds are not here"
+            raise TransientError(Source.TRAFFIC, f"{said}; leave it and sticky_header out") from error
 
 
 def _revision(found: Object) -> str:
