@@ -43,9 +43,11 @@ def traffic(world: World) -> KubernetesTraffic:
 
 
 def served(world: World, traffic: KubernetesTraffic, rounds: int = 60) -> str:
-    """What is said at last: nothing once the table is served."""
-    world.gateway.step()
+    """What is said at last: nothing once the table is served. The gateway follows at each round, not at each answer."""
     for _ in range(rounds):
+        world.gateway.stopped = False
+        world.gateway.step()
+        world.gateway.stopped = True
         progress = traffic.progress("intent")
         assert progress is not None
         if progress.is_served:
@@ -163,6 +165,7 @@ def test_18_the_rollback_on_call_moves_everybody_by_the_route_alone(
     done = roll_back_route(account_of(file, None, None), "intent", who, name_of, lambda model: model)
     assert dict(done.table.weights_pct) == {"6": 100.0}
     assert account.refused == []
+    world.gateway.stopped = False
     world.gateway.step()
     assert len(users_of(world, "6", 100)) == 100
     assert served(world, traffic) == ""
