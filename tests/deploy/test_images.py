@@ -28,7 +28,7 @@ TOOLS = Path(sys.executable).parent
 SUITE = "bookworm"
 ROOT_VARIABLE = "SERIN_TEST_CLEAN_ROOT"
 NEW = "new"
-SERVING_MB_MAX, CONTROLLER_MB_MAX = 300, 700  # told in docs/install-kubernetes.md
+SERVING_MB_MAX, CONTROLLER_MB_MAX, GATE_MB_MAX = 300, 700, 700  # told in docs/install-kubernetes.md
 _REACHES = ("index-url", "extra-index-url", "cert", "proxy", "trusted-host", "timeout")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -248,4 +248,21 @@ def test_the_image_of_the_controller_upgrades_a_database(
     assert made.returncode == 0, made.stderr
     assert (stage.root / "tmp/journal.db").stat().st_uid == 10001
     assert stage.run("python", "-c", "import psycopg, kubernetes.config").returncode == 0
+    checked("images built in a clean root")
+
+
+@pytest.mark.integration
+def test_the_image_of_a_pipeline_has_what_a_gate_needs(
+    stages: Mapping[str, Stage], checked: Callable[..., None]
+) -> None:
+    stage = stages["gate"]
+    check_contents(stage, adds_mb_max=GATE_MB_MAX)
+    assert stage.run(*stage.command).returncode == 0
+    loaded = stage.run(
+        "python", "-c", "import controller.bootstrap.gate, serving.replica.app, serving.inference, onnxruntime"
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    asked = stage.run("serin", "gate", "--model", "nonsense", "--suite", "/tmp/away.jsonl")  # noqa: S108 - inside of the root
+    assert asked.returncode == 2
+    assert "away.jsonl: cannot be read" in asked.stderr
     checked("images built in a clean root")
