@@ -23,8 +23,6 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Final
 
-import numpy as np
-
 from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair, Look, PairProfile
 from gates.gate import LabelTimes
 from gates.online.label_sources import LabelPolicy
@@ -237,6 +235,8 @@ def _every(profile: PairProfile) -> Seen:
 
 def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata) -> Seen:
     """Each counts one over its probability. ``stable`` and ``candidate``: the confidences of all pairs."""
+    import numpy as np  # what only reads verdicts, as `serin status` does, does without
+
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
     weights = [1 / pair.inclusion_probability for pair in pairs]
     squares = sum(weight * weight for weight in weights)
