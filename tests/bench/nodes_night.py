@@ -5,8 +5,8 @@ while a better version is in its canary; then a worse one, which is taken from i
 
 Real processes, under a steady load: replicas, Envoy, Prometheus, MLflow and the controller; the API server is that of
 the tests, and what nodes and a gateway do with its objects is done by `tests/kubernetes/machine.py`: an evicted pod
-drains and is ended, the processes of a lost node are killed and nobody says so. Takes some twelve minutes, and ends by
-itself.
+drains and is ended, the processes of a lost node are killed and nobody says so. Users keep their version by a header.
+Takes some seven minutes, and ends by itself.
 """
 
 import signal
@@ -26,6 +26,7 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.names import model_name, resource_name
 from controller.adapters.kubernetes.resources import HTTP_ROUTES, PODS, Object
 from controller.errors import Source
+from serving.contract import MODEL_VERSION_HEADER
 from tests.bench._table import Bar, machine, report
 from tests.bench.cluster_night import PHASE_WITHIN_S, out_of_turn, shown
 from tests.bench.night import RATE_PER_S, SHADOW_OF_A_KILL_S
@@ -38,6 +39,8 @@ LOAD_S: Final = 2_400.0
 GIT_APPLIES: Final = 100
 BURST_S: Final = 10.0
 ASKED_EVERY_S: Final = 0.3
+USER: Final = "x-user"  # users keep their version by it
+USERS: Final = 100
 ROUTE: Final = model_name("intent")
 CONFLICT: Final = ApiError(
     409, "Conflict", "the object has been modified; please apply your changes to the latest version"
@@ -107,7 +110,7 @@ class Night:
 
 
 def run() -> list[Bar]:
-    with TemporaryDirectory() as folder, place(Path(folder), POLICY) as it:
+    with TemporaryDirectory() as folder, place(Path(folder), POLICY, USER) as it:
         night = Night(it)
         with it.site.load("--turn-at", "3", rate_per_s=RATE_PER_S, for_s=LOAD_S) as load:
             it.site.register("v2")
@@ -117,6 +120,7 @@ def run() -> list[Bar]:
             with night.listening("3"):
                 _worse(night)
             eventually(lambda: it.site.serin.serving_version() == "2", what="version 2 to serve")
+            stayed = sum(found != {"2"} for found in _users(it).values())
             eventually(lambda: shown(it) == {"1": "promoted", "2": "promoted", "3": "rolled_back"}, what="the views")
         moved = {
             version: [entry["kind"] for entry in it.site.entries(f"intent-v{version}-1")].count("ChampionMoved")
@@ -132,6 +136,7 @@ def run() -> list[Bar]:
         Bar("times that the champion moved for the promotion", moved["2"], "", at_least=1, at_most=1),
         Bar("times that it moved for the version that was rolled back", moved["3"], "", at_most=0),
         Bar("answers by the version that was rolled back", load["by_version"].get("3", 0), f"of {load['sent']}"),
+        Bar("users answered by another version than stable once it was rolled back", stayed, f"of {USERS}", at_most=0),
         *_lost(night, load),
     ]
 
@@ -146,9 +151,16 @@ def _better(night: Night) -> None:
     in_phase("shadow")
     _storm(night, CONFLICT, "writes of the route in conflict (409)", "was changed 5 times while it was read")
     in_phase("canary")
+    eventually(lambda: it.site.release("2")["state"]["routed_at_s"] is not None, what="the canary to be served")
+    before = _users(it)
     for played in (_evictions, _lost_node, _edit, _deletion, _git):
         played(night)
         assert it.site.phase("2") == "canary", f"{played.__name__}: {it.site.phase('2')}"
+    after = _users(it)
+    moved = sum(len(found | after[user]) > 1 for user, found in before.items())
+    few = sum(found == {"2"} for found in before.values())
+    night.bars.append(Bar("users whom the canary answered, by a sticky header", few, f"of {USERS}", at_least=5))
+    night.bars.append(Bar("users who met both versions, before all of it or after", moved, f"of {USERS}", at_most=0))
     _storm(night, EXPIRED, "lists of a revision that is gone (410)", "too old resource version")
     in_phase("probation")
     eventually(lambda: it.site.serin.serving_version() == "2", what="version 2 to serve")
@@ -287,6 +299,18 @@ def _lost(night: Night, load: Mapping[str, Any]) -> list[Bar]:
 def _meets(request: tuple[float, float], span: tuple[float, float]) -> bool:
     asked_s, ended_s = request
     return asked_s - 1 <= span[1] + SHADOW_OF_A_KILL_S and ended_s >= span[0] - 1
+
+
+def _users(it: Place) -> dict[str, set[str | None]]:
+    """The versions that answer each of so many users, asked twice through Envoy."""
+    url = f"{it.site.serin.gateway}/models/intent/predict"
+
+    def answered(client: httpx.Client, user: str) -> set[str | None]:
+        asked = [client.post(url, json={"text": "where is my order"}, headers={USER: user}) for _ in range(2)]
+        return {answer.headers.get(MODEL_VERSION_HEADER) for answer in asked}
+
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        return {user: answered(client, user) for user in (f"user-{number}" for number in range(USERS))}
 
 
 def _route(night: Night) -> Object:

@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import psutil
 
+from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import ROUTES_FILE
 from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.kubernetes.client import KubernetesClient
@@ -258,10 +259,12 @@ class Machine(Kubelet):
         routes = self._client.list(HTTP_ROUTES).items
         for name in self._written.keys() - {route["metadata"]["name"] for route in routes}:
             self._unroute(self._written.pop(name)[0]["matches"][0]["path"]["value"].split("/")[2])
+        headers = self._gateway.headers()
         for route in routes:
-            rules = route["spec"]["rules"]
-            if self._written.get(route["metadata"]["name"]) == rules:
+            rules, header = route["spec"]["rules"], headers.get(route["metadata"]["name"])
+            if self._written.get(route["metadata"]["name"]) == [*rules, header]:
                 continue
+            self._envoy = EnvoyTraffic(self._home / "envoy", RouteOptions(sticky_header=header))
             model = rules[0]["matches"][0]["path"]["value"].split("/")[2]
             versions = self._gateway.versions
             mirrors = [one["requestMirror"] for one in rules[0]["filters"] if one["type"] == "RequestMirror"]
@@ -276,7 +279,7 @@ class Machine(Kubelet):
                 ),
                 over=self._envoy.drift(model),
             )
-            self._written[route["metadata"]["name"]] = rules
+            self._written[route["metadata"]["name"]] = [*rules, header]
         self._gateway.step()
 
     def _unroute(self, model: str) -> None:

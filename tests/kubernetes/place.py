@@ -13,7 +13,7 @@ import yaml
 
 from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.connection import connect
-from controller.adapters.kubernetes.rights import rules
+from controller.adapters.kubernetes.rights import RIGHTS, STICKY_RIGHTS, rules
 from controller.errors import Source
 from serving.package.shared import UNTOUCHED_S
 from suites.intents.demo.installation import installation
@@ -43,10 +43,10 @@ class Place:
 
 
 @contextmanager
-def place(folder: Path, policy: Path) -> Iterator[Place]:
+def place(folder: Path, policy: Path, sticky_header: str | None = None) -> Iterator[Place]:
     """An installation whose controller runs by a cluster's settings, with the rights of the chart's Role, and whose
     version 1 is in production. Envoy, Prometheus and MLflow are those of `serin up`; that Envoy is led by the routes of
-    the cluster. At the end it is said how all of it stood."""
+    the cluster. At the end it is said how all of it stood. ``sticky_header``: by which users keep their version."""
     home, nodes, kubeconfig = folder / "home", folder / "nodes", folder / "kubeconfig.yaml"
     capture = nodes / "secrets" / "capture"
     capture.mkdir(parents=True)
@@ -56,7 +56,9 @@ def place(folder: Path, policy: Path) -> Iterator[Place]:
     with FakeCluster() as cluster:
         for definition in sorted(DEFINITIONS.glob("*.yaml")):
             cluster.add(CRDS, "", yaml.safe_load(definition.read_text()))
-        account = cluster.add_account("controller", rules(), namespace="default")
+        account = cluster.add_account(
+            "controller", rules([*RIGHTS, *(STICKY_RIGHTS if sticky_header else ())]), namespace="default"
+        )
         admin = folder / "admin.yaml"
         admin.write_text(yaml.safe_dump(cluster.kubeconfig()))
         kubeconfig.write_text(yaml.safe_dump(cluster.kubeconfig("controller")))
@@ -64,7 +66,7 @@ def place(folder: Path, policy: Path) -> Iterator[Place]:
             client = KubernetesClient(connection, manager="cluster", source=Source.DEPLOYMENTS)
             site = Site(serin)
             with serving(Gateway(client), steps=False) as gateway:
-                _moved_to(site, gateway.url, kubeconfig, capture)
+                _moved_to(site, gateway.url, kubeconfig, capture, sticky_header)
                 with closing(Machine(client, gateway, home, nodes)) as machine:
                     site.register("v1")
                     try:
@@ -82,7 +84,7 @@ def _left_of_former_versions(packages: Path) -> None:
     os.utime(packages / FORMER, (time.time() - 2 * UNTOUCHED_S,) * 2)
 
 
-def _moved_to(site: Site, gateway_url: str, kubeconfig: Path, capture: Path) -> None:
+def _moved_to(site: Site, gateway_url: str, kubeconfig: Path, capture: Path, sticky_header: str | None) -> None:
     """The controller starts again by settings that name a cluster."""
     file = site.serin.home / "settings.json"
     settings = json.loads(file.read_text())
@@ -95,6 +97,9 @@ def _moved_to(site: Site, gateway_url: str, kubeconfig: Path, capture: Path) -> 
         "gateway": {"name": "shop", "features": [*FEATURES, "HTTPRouteResponseHeaderModification"]},
         "pods": {"image": "serin:test", "capture_secret": "serin-capture", "cache": {"claim": "packages"}},
     }
+    if sticky_header is not None:
+        settings["sticky_header"] = sticky_header
+        settings["runtime"]["gateway"]["sticky_by"] = "envoy-gateway"
     file.write_text(json.dumps(settings))
     before = site.pid("controller")
     os.kill(before, signal.SIGTERM)
