@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from controller.api.http import JSON_LINES_TYPE
 from controller.cli import asking
 from controller.config import variables
-from controller.core.commands import Ask, Command
+from controller.core.commands import Ask, Command, Freeze
 from controller.core.release import Phase
 from controller.journal.codec import entry_of, record_of
 from controller.roles import MAY, REPLICA, Role
@@ -20,8 +21,8 @@ from tests.controller import releases
 from tests.controller.api_support import Client, World
 from tests.controller.exchanges import argilla
 from tests.controller.test_telemetry import Told
-from tests.reference import commands, interface
-from tests.reference.__main__ import PAGES
+from tests.reference import commands, interface, published
+from tests.reference.__main__ import FILES, PAGES
 from tests.reference.blocks import ROOT, rewritten
 
 DOCS = ROOT / "docs"
@@ -35,6 +36,11 @@ SECRET = b"whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
 def test_the_pages_are_those_of_the_code(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert rewritten(text, PAGES[page]) == text, "run: make docs"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_files_are_those_of_the_code(name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), "run: make docs"
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -88,6 +94,7 @@ def world() -> World:
     told = Told()
     found, told.world.telemetry = told.world, told.telemetry
     found.capture_ratios["intent"] = 0.5
+    found.freezes.freeze(Freeze("other", "holidays", "ana", 1.0))
     found.site.champions["intent"] = ("6", "8")
     found.journal.append(record_of(releases.release_in(Phase.SHADOW), 1), [entry_of(releases.started(), 1.0)])
     found.inbox.put(Command("c1", Ask.ABORT, "intent", None, "wrong data", "ada", 2.0))
@@ -99,10 +106,12 @@ def test_every_route_is_told_of_and_no_other() -> None:
 
 
 def asked(client: Client, method: str, path: str, **changes: Any) -> Any:
-    """The answer to the example of the route, or to another body or query."""
+    """The answer to the example of the route, or to another body or query: one that docs/openapi.json has."""
     told = interface.ROUTES[method, path]
     sent: dict[str, Any] = {"json": dict(told.sent)} if method == "POST" else {}
-    return client.request(method, changes.pop("example", told.example or path), **(sent | changes))
+    answer = client.request(method, changes.pop("example", told.example or path), **(sent | changes))
+    published.check(method, path, answer)
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -143,6 +152,7 @@ def test_a_delivery_of_mlflow_is_answered_as_it_is_told(world: World) -> None:
     answer = world.client(webhook_secret=SECRET).request("POST", "/v1/webhooks/mlflow", content=b"{}", headers=headers)
     assert answer.status_code == 200, answer.text
     assert_keys(answer.json(), interface.ROUTES["POST", "/v1/webhooks/mlflow"].keys)
+    published.check("POST", "/v1/webhooks/mlflow", answer)
 
 
 def test_a_delivery_of_argilla_is_answered_as_it_is_told(world: World) -> None:
@@ -151,18 +161,39 @@ def test_a_delivery_of_argilla_is_answered_as_it_is_told(world: World) -> None:
     answer = world.client(argilla_secret=argilla.SECRET).request("POST", "/v1/webhooks/argilla", **request)
     assert answer.status_code == 200, answer.text
     assert_keys(answer.json(), told.keys)
+    published.check("POST", "/v1/webhooks/argilla", answer)
 
 
-CHECKED = [
-    (*key, name.partition("=")[0]) for key, told in interface.ROUTES.items() for name in told.query if "=" in name
+CHOICES = [
+    (path, one.name, value)
+    for (_, path), told in interface.ROUTES.items()
+    for one in told.parameters
+    for value in one.choices
 ]
+
+
+@pytest.mark.parametrize(("path", "name", "value"), CHOICES)
+def test_each_choice_of_a_query_is_taken(world: World, path: str, name: str, value: str) -> None:
+    bare, _, query = (interface.ROUTES["GET", path].example or path).partition("?")
+    kept = [one for one in query.split("&") if not one.startswith(f"{name}=")]
+    answer = asked(world.client(), "GET", path, example=f"{bare}?{'&'.join(filter(None, [*kept, f'{name}={value}']))}")
+    assert answer.status_code == 200, answer.text
+
+
+def test_entries_come_as_lines_too(world: World) -> None:
+    lines = {"accept": JSON_LINES_TYPE}
+    answer = asked(world.client(), "GET", "/v1/releases/{release_id}/entries", headers=lines)
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, JSON_LINES_TYPE)
+
+
+CHECKED = [(*key, one.name) for key, told in interface.ROUTES.items() for one in told.parameters if one.checked]
 
 
 @pytest.mark.parametrize(("method", "path", "name"), CHECKED)
 def test_a_query_that_is_told_as_checked_is(world: World, method: str, path: str, name: str) -> None:
     told = interface.ROUTES[method, path]
     bare = (told.example or path).partition("?")[0]
-    needed = {one.rstrip("=") for one in told.query if one.endswith("=")} - {name}
+    needed = {one.name for one in told.parameters if one.required} - {name}
     query = "&".join(
         [*(f"{one}=intent" for one in needed), f"{name}={'%20' if name in ('model', 'reason') else 'odd'}"]
     )

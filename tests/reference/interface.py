@@ -16,25 +16,32 @@ from controller.api.bodies import (
     ReleaseBody,
     ReplaceBody,
 )
-from controller.api.http import JSON_LINES_TYPE, Endpoint
+from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Endpoint
+from controller.api.samples import FORMATS
 from controller.api.telemetry import Telemetry
+from controller.core.commands import Ask
 from controller.roles import MAY, REPLICA, Deed
 from tests.controller.api_support import World
 from tests.reference.blocks import table
 
 OK, CREATED, ACCEPTED = 200, 201, 202
+TEXT_TYPE, HTML_TYPE = "text/plain", "text/html"
 _WORD: Final = "command, new, at_s, foreseen?"
-_ENTRIES: Final = "position, stream, sequence, kind, at_s, schema, chain, head, previous_hash, hash, payload, summary?"
+ENTRIES: Final = "position, stream, sequence, kind, at_s, schema, chain, head, previous_hash, hash, payload, summary?"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a route does. ``query``: with ``=`` and the default where the value is checked. ``answer``: the keys of what
-    it answers with success; those with a ``?`` may be missing. Empty: it is no object. ``example``: how a test
-    asks it, and ``sent`` with what in its body."""
+    """What a route does. ``query``: see `Parameter`. ``answer``: the keys of what it answers with success; those with a
+    ``?`` may be missing. Empty: it is no object. ``like``: the document of docs/output.schema.json that has them, or
+    some of them. ``types``: what it may answer in. ``list_by``: the parameter by which it is a list. ``example``: how
+    a test asks it, and ``sent`` with what in its body."""
 
     what: str
     answer: str = ""
+    like: str = ""
+    types: tuple[str, ...] = (JSON_TYPE,)
+    list_by: str = ""
     query: tuple[str, ...] = ()
     body: type[Body] | None = None
     status: int = OK
@@ -46,6 +53,33 @@ class Told:
     def keys(self) -> list[str]:
         return self.answer.split(", ") if self.answer else []
 
+    @property
+    def parameters(self) -> list["Parameter"]:
+        """Return what may stand in the query."""
+        return [Parameter.of(one) for one in self.query]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a query. It is written ``name``, or ``name=default|choice|...`` where its value is checked; one
+    that is checked and has no default must be there."""
+
+    name: str
+    checked: bool
+    default: str
+    choices: tuple[str, ...]
+
+    @classmethod
+    def of(cls, told: str) -> "Parameter":
+        name, checked, values = told.partition("=")
+        default, *others = values.split("|")
+        choices = (*([default] if default else []), *others) if others else ()
+        return cls(name, bool(checked), default, choices)
+
+    @property
+    def required(self) -> bool:
+        return self.checked and not self.default
+
 
 _WHY: Final = {"reason": "wrong refunds"}
 _NO_ROUTE_OF_PEOPLE: Final = "Of replicas: nobody is given such a token by hand."
@@ -53,45 +87,50 @@ _NO_ROUTE_OF_PEOPLE: Final = "Of replicas: nobody is given such a token by hand.
 ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ("GET", "/health"): Told("Whether the process lives, and whose it is.", "status, installation"),
     ("GET", "/ready"): Told("Whether its store answers and it is not about to end; else 503.", "status"),
-    ("GET", "/metrics"): Told("The controller's own metrics, in the text format of Prometheus."),
+    ("GET", "/metrics"): Told("The controller's own metrics, in the text format of Prometheus.", types=(TEXT_TYPE,)),
     ("GET", "/v1/status"): Told(
         "What `serin status` shows (`serin.status/v1`, [output.md](output.md)).",
         "schema, at_s, standing, releases, traffic, deployments, waiting, asking, sampling, replays, "
         "watched, freezes, troubles, able, parts, written_at_s",
+        like="status",
         query=("model",),
     ),
     ("GET", "/v1/releases"): Told(
         "Releases, newest first. `next` asks for those before, as `before`.",
         "releases, next",
+        like="releases",
         query=("model", "before", "limit=100"),
     ),
     ("GET", "/v1/releases/{release_id}"): Told(
         "One release, with its `state`.",
         "release_id, model, version, phase, active, sequence, started_at_s, phase_since_s, reason, state",
+        like="release",
         example="/v1/releases/intent-v7-1",
     ),
     ("GET", "/v1/releases/{release_id}/entries"): Told(
         f"The release's journal, its chain checked: a page, or all of it by `Accept: {JSON_LINES_TYPE}`, as lines.",
         "release_id, length, next, entries",
-        query=("after=0", "limit=100", "payload=json"),
+        types=(JSON_TYPE, JSON_LINES_TYPE),
+        query=("after=0", "limit=100", "payload=json|text"),
         example="/v1/releases/intent-v7-1/entries",
-        more=f"Each entry: {_ENTRIES}.",
+        more=f"Each entry: {ENTRIES}.",
     ),
     ("GET", "/v1/releases/{release_id}/report"): Told(
         "The release's report, as JSON or as a page. One is made at a time.",
-        query=("format=json",),
+        types=(JSON_TYPE, HTML_TYPE),
+        query=("format=json|html",),
         example="/v1/releases/intent-v7-1/report",
     ),
     ("GET", "/v1/history"): Told(
         "What happened since then, oldest first (`serin.history/v1`).",
         "schema, happenings",
+        like="history",
         query=("model", "since_s=0", "limit=1000"),
     ),
     ("GET", "/v1/models/{model}/foreseen"): Told(
-        "What a word would do now (`ask`: start, replace, again, abort, rollback, resume, pause or promote), and what "
-        "a person has to agree to first.",
+        "What a word would do now, and what a person has to agree to first.",
         "sentence, acts, consents",
-        query=("ask=", "version"),
+        query=(f"ask=|{'|'.join(Ask)}", "version"),
         example="/v1/models/intent/foreseen?ask=abort",
     ),
     ("GET", "/v1/commands/{command_id}"): Told(
@@ -102,12 +141,13 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ("GET", "/v1/journal"): Told(
         "Entries of every stream, in the order of their positions. `reached` asks for what follows, as `after`.",
         "reached, entries",
-        query=("after=0", "limit=100", "payload=json"),
+        query=("after=0", "limit=100", "payload=json|text"),
     ),
     ("GET", "/v1/freezes"): Told("The freezes in force.", "freezes"),
     ("POST", "/v1/freezes"): Told(
         "Freeze a model, or `*` for every one.",
         "model, reason, by, at_s, silent",
+        like="freeze",
         body=FreezeBody,
         status=CREATED,
         sent={"model": "tone", **_WHY},
@@ -115,12 +155,14 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ("DELETE", "/v1/freezes/{model}"): Told(
         "Lift a freeze. Why stands in the query, since many clients send no body with DELETE.",
         "model, lifted",
+        like="freeze",
         query=("reason=", "by"),
         example="/v1/freezes/tone?reason=over",
     ),
     ("POST", "/v1/releases"): Told(
         "Start a release of a version.",
         "command, new, at_s",
+        like="asked",
         body=ReleaseBody,
         status=ACCEPTED,
         sent={"model": "intent", "version": "8", **_WHY},
@@ -128,6 +170,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ("POST", "/v1/models/{model}/again"): Told(
         "Start a release of the version that serves, under the next number, with the policy's `serving:` as it is now.",
         "command, at_s, version, champion",
+        like="asked",
         body=ReasonBody,
         status=ACCEPTED,
         example="/v1/models/intent/again",
@@ -136,6 +179,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ("POST", "/v1/models/{model}/replace"): Told(
         "Put a version in the place of a stable one that is down.",
         "command, new, at_s",
+        like="asked",
         body=ReplaceBody,
         status=ACCEPTED,
         example="/v1/models/intent/replace",
@@ -143,7 +187,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ),
     **{
         ("POST", f"/v1/models/{{model}}/{word}"): Told(
-            what, _WORD, body=ReasonBody, status=ACCEPTED, example=f"/v1/models/intent/{word}", sent=_WHY
+            what, _WORD, "asked", body=ReasonBody, status=ACCEPTED, example=f"/v1/models/intent/{word}", sent=_WHY
         )
         for word, what in {
             "abort": "Abort the release in progress.",
@@ -157,6 +201,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         f"Take labels in, each by itself: a JSON object, or as `{JSON_LINES_TYPE}` a label a line.",
         "received, taken, repeated, corrected_late, refused, unknown_classes, unknown_names, "
         "unmatched_requests, unmatched_request_ids",
+        like="labels",
         body=LabelsBody,
         sent={"labels": [{"request_id": "q1", "label": "refund"}]},
     ),
@@ -164,13 +209,16 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         "The requests whose truth would tell most, and what labels were like so far, by source. As "
         "`format=label-studio` or `argilla` the answer is what that imports.",
         "label_requests, label_sources",
-        query=("model=", "since_s=0", "limit=50", "format=serin"),
+        like="label_requests",
+        list_by="format",
+        query=("model=", "since_s=0", "limit=50", f"format={'|'.join(FORMATS)}"),
         example="/v1/label-requests?model=intent",
     ),
     ("POST", "/v1/webhooks/label-studio"): Told(
         "Take in what a webhook of [Label Studio](labels.md) tells of annotations; other events change nothing.",
         "action, skipped, received, taken, repeated, corrected_late, refused, unknown_classes, "
         "unknown_names, unmatched_requests, unmatched_request_ids",
+        like="labels",
         sent={"action": "PROJECT_UPDATED"},
     ),
     ("POST", "/v1/webhooks/argilla"): Told(
@@ -178,11 +226,13 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         "(`serin up --argilla-secret-file`); other events change nothing.",
         "action, skipped, received, taken, repeated, corrected_late, refused, unknown_classes, "
         "unknown_names, unmatched_requests, unmatched_request_ids",
+        like="labels",
         sent={"type": "record.completed"},
     ),
     ("POST", "/v1/webhooks/mlflow"): Told(
         "A hint that something changed in MLflow, believed by its signature (`serin up --webhook-secret-file`).",
         "new",
+        like="asked",
     ),
     ("POST", "/v1/predictions"): Told(
         "Take a batch of sampled answers; sending it again changes nothing.",
@@ -237,7 +287,7 @@ def _section(one: Endpoint) -> str:
     lines = [f"### {one.method} {one.path}", "", told.what + (f" {told.more}" if told.more else ""), ""]
     lines.append(f"* May: {roles_of(one.deed)}")
     if told.query:
-        lines.append(f"* Query: {', '.join(map(_parameter, told.query))}")
+        lines.append(f"* Query: {', '.join(map(_parameter, told.parameters))}")
     if told.body is not None:
         lines.append(f"* Body: {', '.join(_fields(told.body))}")
     if told.body is LabelsBody:
@@ -248,11 +298,11 @@ def _section(one: Endpoint) -> str:
     return "\n".join(lines)
 
 
-def _parameter(told: str) -> str:
-    name, checked, default = told.partition("=")
-    if checked and not default:
-        return f"`{name}` (required)"
-    return f"`{name}` ({default})" if default else f"`{name}`"
+def _parameter(one: Parameter) -> str:
+    notes = ["required"] if one.required else [one.default] if one.default else []
+    if one.choices:
+        notes.append(f"one of {', '.join(one.choices)}")
+    return f"`{one.name}` ({'; '.join(notes)})" if notes else f"`{one.name}`"
 
 
 def _fields(body: type[Body]) -> Iterator[str]:
