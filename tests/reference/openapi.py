@@ -86,7 +86,7 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": _bodies() | {"Entry": _object(ENTRIES.split(", "), ENTRY_KEYS), "Error": _error()},
-            "responses": {"Error": _refusals("Any error", *ERRORS)} | _by_status(),
+            "responses": {"Error": _refusals("Any refusal:", *ERRORS)} | _by_status(),
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -179,6 +179,8 @@ def _refused(one: Endpoint, told: Told) -> dict[str, Any]:
     statuses: set[int] = set()
     if one.deed is not None:
         statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    elif one.content_types:  # its signature stands in for a token
+        statuses.add(HTTPStatus.UNAUTHORIZED)
     if one.content_types:
         statuses |= {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
     if one.content_types or any(parameter.checked for parameter in told.parameters):
@@ -190,7 +192,7 @@ def _refused(one: Endpoint, told: Told) -> dict[str, Any]:
 def _by_status() -> dict[str, Any]:
     statuses = dict.fromkeys(status for status, _ in ERRORS.values())
     codes = {status: [code for code, (of, _) in ERRORS.items() if of == status] for status in statuses}
-    return {f"Status{status}": _refusals(HTTPStatus(int(status)).phrase, *codes[status]) for status in statuses}
+    return {f"Status{status}": _refusals(f"Refused with {status}:", *codes[status]) for status in statuses}
 
 
 def _refusals(title: str, *codes: str) -> dict[str, Any]:
