@@ -144,7 +144,7 @@ def test_directed_labels_say_as_much_of_a_class_as_labels_by_chance():
     _, verdict = gate.look(gate.start(), look, Timing(0.0, due=False))
     assert verdict.outcome is Outcome.FAIL
     assert verdict.value == pytest.approx(20)
-    assert "disagree on 20 % of its 75 requests" in verdict.reason
+    assert "disagree on 20 % of its 75 labelled requests" in verdict.reason
 
 
 def test_a_loss_below_the_guard_fails_nothing_however_sure():

@@ -29,6 +29,7 @@ from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import pct
 
 _SPAN = Span(-1.0, 1.0)  # of D
+_TRUTH = "truth:"
 _TOLD = 3  # slices that one sentence names
 _SUSPECTED = 0.1  # of releases without a loss in any slice, at a time: so many wait, and no more
 
@@ -36,8 +37,7 @@ _SUSPECTED = 0.1  # of releases without a loss in any slice, at a time: so many 
 @dataclass(frozen=True, slots=True)
 class Watched:
     """One slice: its pairs by whether the versions agree, the labelled ones of those that do not, and the highest log
-    evidence so far that more were lost than won. Of a class by its true labels the pairs are those that labels by
-    chance stand for."""
+    evidence so far that more were lost than won."""
 
     name: str
     agreed: float = 0
@@ -110,12 +110,15 @@ def _evenly(counts: Trinomial, probability: float) -> Graded:
 @dataclass(frozen=True, slots=True)
 class SlicesState:
     """The slices in the order in which they began; a place that was taken is kept. ``directed`` and ``by_chance`` tell
-    whether labels can be weighed, as in `gates.online.pairing`. ``truths``: the classes by their true labels."""
+    whether labels can be weighed, as in `gates.online.pairing`. ``truths``: the classes by their true labels, whose
+    pairs are the labelled ones; one counts as often as it stands for more than the first one that was labelled by
+    ``chance`` (0 before there is one)."""
 
     watched: tuple[Watched, ...] = ()
     directed: bool = False
     by_chance: Chances = field(default_factory=Chances)
     truths: tuple[Watched, ...] = ()
+    chance: float = 0.0
 
     @property
     def weighable(self) -> bool:
@@ -141,7 +144,8 @@ class WatchedSlicesGate:
     def look(self, state: SlicesState, look: Look, timing: Timing) -> tuple[SlicesState, Verdict]:
         by_chance = state.by_chance.add([pair.inclusion_probability for pair in look.pairs if not pair.directed])
         directed = state.directed or any(pair.directed for pair in look.pairs)
-        after = SlicesState(directed=directed, by_chance=by_chance)
+        first = next((pair.inclusion_probability for pair in look.pairs if not pair.directed), 0.0)
+        after = SlicesState(directed=directed, by_chance=by_chance, chance=state.chance or first)
         apart = [pair for pair in look.pairs if pair.stable.label != pair.candidate.label]
 
         counts = [(part.slice, part.agreed, part.disagreed) for part in look.slice_pairs]
@@ -150,7 +154,7 @@ class WatchedSlicesGate:
         watched = self._counted(state.watched, counts, self.policy.slices_max)
         watched = self._tested(watched, of_slices, weighable=after.weighable)
 
-        truths = self._counted(state.truths, _by_truth(look.pairs), self.policy.truths_max)
+        truths = self._counted(state.truths, _by_truth(look.pairs, after.chance), self.policy.truths_max)
         truths = self._tested(truths, [(_truth(pair), pair) for pair in apart], weighable=after.weighable)
 
         if timing.labels.hold:  # nothing is concluded from any label now
@@ -188,9 +192,15 @@ class WatchedSlicesGate:
         ]
 
     def _verdict(self, state: SlicesState, look: Look) -> Verdict:
-        parts = (state.watched, self.policy.slices_level), (state.truths, self.policy.truths_level)
-        lost = [one for part, level in parts for one in part if self._is_lost(one, level)]
-        suspected = [one for part, _ in parts for one in part if state.weighable and self._is_suspected(one, len(part))]
+        slices = [one for one in state.watched if one.pairs >= self.policy.pairs_min]
+        parts = (
+            (len(state.watched), slices, self.policy.slices_level),
+            (len(state.truths), state.truths, self.policy.truths_level),
+        )
+        lost = [one for _, part, level in parts for one in part if self._is_lost(one, level)]
+        suspected = [
+            one for number, part, _ in parts for one in part if state.weighable and self._is_suspected(one, number)
+        ]
         worst = max(lost or suspected or (*state.watched, *state.truths), key=lambda one: one.peak, default=None)
         points = worst.points if worst is not None and worst.apart.total else None
         return Verdict(
@@ -216,7 +226,7 @@ class WatchedSlicesGate:
 
     def _is_beyond(self, one: Watched) -> bool:
         """By what was seen."""
-        return one.points >= self.policy.guard_points and one.pairs >= self.policy.pairs_min
+        return one.points >= self.policy.guard_points
 
     def _reason(
         self, state: SlicesState, lost: Sequence[Watched], suspected: Sequence[Watched], worst: Watched | None
@@ -241,16 +251,16 @@ def _number_of(state: SlicesState) -> str:
 
 
 def _truth(pair: LabelledPair) -> str:
-    return f"truth:{pair.truth}"
+    return f"{_TRUTH}{pair.truth}"
 
 
-def _by_truth(pairs: Sequence[LabelledPair]) -> list[tuple[str, float, float]]:
-    """The pairs that agree and that do not, by class: as many as the labels by chance stand for. A class of which all
-    labels were asked for is there, too."""
+def _by_truth(pairs: Sequence[LabelledPair], chance: float) -> list[tuple[str, float, float]]:
+    """The labelled pairs that agree and that do not, by class: those by chance, for labels that were asked for say
+    nothing of how often the versions agree. A class that has no others is there, too."""
     counts: dict[str, tuple[float, float]] = {}
     for pair in pairs:
         agreed, disagreed = counts.get(_truth(pair), (0.0, 0.0))
-        stands_for = 0.0 if pair.directed else 1 / pair.inclusion_probability
+        stands_for = 0.0 if pair.directed else chance / pair.inclusion_probability
         if pair.stable.label == pair.candidate.label:
             agreed += stands_for
         else:
@@ -261,8 +271,9 @@ def _by_truth(pairs: Sequence[LabelledPair]) -> list[tuple[str, float, float]]:
 
 def _told(one: Watched) -> str:
     counts = one.apart
+    whats = "labelled requests" if one.name.startswith(_TRUTH) else "requests"
     differ = (
-        f"the versions disagree on {pct(one.disagreed / one.pairs)} of its {one.pairs:,.0f} requests"
+        f"the versions disagree on {pct(one.disagreed / one.pairs)} of its {one.pairs:,.0f} {whats}"
         if one.pairs
         else ""
     )
