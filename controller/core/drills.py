@@ -82,15 +82,14 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "f2-accuracy-regression.md",
             "It is rolled back by accuracy on pairs, on live labels or on suites; in probation too.",
             instead="A worse version is a release, which a freeze forbids. `serin backtest --accuracy-points 2` "
-            "plays it "
-            "on your own evidence; `serin gate --baseline` judges a real one.",
+            "plays it on your own evidence; `serin gate --baseline` judges a real one.",
         ),
         Drill(
             Mode.F3,
             "killed for memory",
             "f3-out-of-memory.md",
-            "Workers are replaced, a replica that cannot be kept is started again; a candidate like that is rolled "
-            "back.",
+            "Workers are replaced, a replica that cannot be kept is started again; a candidate like that is "
+            "rolled back.",
             Means.WORKER_KILLED,
             "ends one inference worker by SIGKILL, as the kernel does it",
             alerts=("SerinWorkersLost", "SerinOutOfMemory"),
@@ -101,20 +100,17 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "tokenizer mismatch",
             "f4-tokenizer-mismatch.md",
             "The tokenizer is part of the package and of its fingerprint; a replica that gives other ids than the "
-            "manifest "
-            "is rejected before traffic.",
+            "manifest is rejected before traffic.",
             Means.ALTERED_PACKAGE,
-            "starts a replica on a copy of the package, two words of its vocabulary exchanged and all digests right; "
-            "no "
-            "request is sent to it",
+            "starts a replica on a copy of the package, two words of its vocabulary exchanged and all digests "
+            "right; no request is sent to it",
         ),
         Drill(
             Mode.F5,
             "cold starts",
             "f5-cold-starts.md",
-            "Replicas warm up before `/health` answers 200; traffic comes after that. The former version stays warm "
-            "during "
-            "probation.",
+            "Replicas warm up before `/health` answers 200; traffic comes after that. The former version stays "
+            "warm during probation.",
             Means.REPLICA_KILLED,
             "ends one replica by SIGKILL",
             alerts=("SerinColdStarts", "SerinTargetMissing"),
@@ -124,20 +120,17 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             Mode.F6,
             "confident and wrong",
             "f6-calibration-drift.md",
-            "`calibration.shadow` and the suites judge each candidate's gap and Brier score. Between releases there "
-            "is no "
-            "certificate: drift of confidences is a warning.",
+            "`calibration.shadow` and the suites judge each candidate's gap and Brier score. Between releases "
+            "there is no certificate: drift of confidences is a warning.",
             instead="It needs a version that is surer than it is right, and labels. `serin backtest --confidence-gap "
-            "0.05` "
-            "plays it on your own evidence.",
+            "0.05` plays it on your own evidence.",
         ),
         Drill(
             Mode.F7,
             "noisy neighbour",
             "f7-noisy-neighbour.md",
-            "Versions are compared within one window of the same traffic, so the candidate is not blamed. A release "
-            "waits "
-            "at most until its deadline.",
+            "Versions are compared within one window of the same traffic, so the candidate is not blamed. A "
+            "release waits at most until its deadline.",
             Means.ALL_SLOWED,
             "stops the replicas of every version with users for most of the time, in turns of less than half a second",
             alerts=_SLOW_ALERTS,
@@ -148,20 +141,17 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "f8-batch-tail.md",
             "A change of batch settings is a release of its own (`serin release again MODEL`), judged at P99.",
             instead="Batches are what clients and the policy make of them. `serin load` near the rate that a replica "
-            "bears "
-            "shows P99 and batch sizes on the debug dashboard; `serin release again` judges other settings.",
+            "bears shows P99 and batch sizes on the debug dashboard; `serin release again` judges other settings.",
         ),
         Drill(
             Mode.F9,
             "unauthorised access",
             "f9-unauthorised-access.md",
             "Requests without a token, beyond their limit or from a foreign page are refused before anything is "
-            "computed; "
-            "texts are in no log.",
+            "computed; texts are in no log.",
             Means.STRANGERS,
-            "sends requests without a token and with an unknown one: to the gateway where clients need one, else to "
-            "the "
-            "controller's interface",
+            "sends requests without a token and with an unknown one: to the gateway where clients need one, else "
+            "to the controller's interface",
             alerts=("SerinAccessRefused",),
         ),
     )
