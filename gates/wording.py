@@ -52,6 +52,11 @@ def of(events: int, total: int, what: str) -> str:
     return f"{events:,} of {total:,} {what} ({pct(events / total)})" if total else f"no {what}"
 
 
+def changed(lost: int, won: int) -> str:
+    """Return how many answers differ for the worse and for the better: ``1 answer got worse and 3 better``."""
+    return f"{lost} {'answer' if lost == 1 else 'answers'} got worse and {won} better"
+
+
 def weighed(least: float, most: float) -> str:
     """Return how labels were counted that were not equally likely: by the smallest and the largest probability among
     them."""

@@ -26,7 +26,7 @@ from gates.stats.exact import share_bounds, upper_tail
 from gates.stats.uneven import Span
 from gates.stats.weighted import Drawn, Estimate, drawn, hajek
 from gates.verdict import Interval, Limit, Rule, Stage, Verdict
-from gates.wording import nearest_name, perhaps
+from gates.wording import changed, nearest_name, perhaps
 
 __all__ = ["GATES", "SuiteResult", "judge_suite", "unusable"]
 
@@ -183,7 +183,7 @@ def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: Su
     won = sum(candidate.correct and not stable.correct for stable, candidate in pairs)
     mean, high = _loss(pairs, 2 * policy.alpha)
     points = 100 * mean
-    seen = f"{lost} answers got worse and {won} better in {len(pairs):,} cases ({-points:+.1f} points)"
+    seen = f"{changed(lost, won)} in {len(pairs):,} cases ({-points:+.1f} points)"
     guard = (Limit(Rule.GUARD, policy.guard_points, points, "points lost"),)
     if upper_tail(lost, lost + won, 0.5) <= policy.alpha and points >= policy.guard_points:
         return Finding(Outcome.FAIL, f"less accurate than the stable version: {seen}", guard)

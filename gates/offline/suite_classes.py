@@ -14,6 +14,7 @@ from gates.offline.suite_cases import SuiteResult
 from gates.outcome import Outcome
 from gates.stats.exact import upper_tail
 from gates.verdict import Limit, Rule
+from gates.wording import changed
 
 Pair = tuple[SuiteResult, SuiteResult]
 """Stable's answer and the candidate's to one case."""
@@ -56,7 +57,7 @@ def classes_lost(pairs: Sequence[Pair], alpha: float, guard_points: float) -> It
             yield Finding(
                 Outcome.FAIL,
                 f"of class {one.name} the candidate{missing} finds {after:.0f} % where stable finds {before:.0f} %: "
-                f"{one.lost} answers got worse and {one.won} better in {len(one.pairs):,} cases",
+                f"{changed(one.lost, one.won)} in {len(one.pairs):,} cases",
                 (Limit(Rule.GUARD, guard_points, before - after, f"points lost of class {one.name}"),),
             )
 

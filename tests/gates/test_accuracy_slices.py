@@ -158,13 +158,14 @@ def pairs_of(lost, won, **chances):
     return tuple(pairs + [LabelledPair("yes", WRONG, RIGHT, slices=(TAG,), **chances)] * won)
 
 
-def after_looks(*parts):
-    """The verdict after a look of each: labelled pairs of the tag, of twice as many that agree."""
+def after_looks(*parts, agreed=2):
+    """The verdict after a look of each: labelled pairs of the tag that differ, and for each so many that agree."""
     gate = WatchedSlicesGate(POLICY, ALPHA)
     state = gate.start()
     for number, pairs in enumerate(parts, 1):
-        counted = (SlicePairs(TAG, 2 * len(pairs), len(pairs)),)
-        look = Look(number, Window(number - 1.0, number), 0.0, pairs=pairs, slice_pairs=counted)
+        counted = (SlicePairs(TAG, agreed * len(pairs), len(pairs)),)
+        alike = (LabelledPair("yes", RIGHT, RIGHT, pairs[0].inclusion_probability, slices=(TAG,)),) * counted[0].agreed
+        look = Look(number, Window(number - 1.0, number), 0.0, pairs=(*pairs, *alike), slice_pairs=counted)
         state, verdict = gate.look(state, look, Timing(0.0, due=False))
     return verdict
 
@@ -175,6 +176,12 @@ def test_while_a_slice_is_suspected_the_release_waits_until_it_is_settled():
     assert verdict.reason.startswith(f"Not settled yet whether accuracy fell in a slice: in {TAG} by 17.9 points")
     assert after_looks(pairs_of(20, 6), pairs_of(6, 14)).advisory  # it was chance
     assert after_looks(*[pairs_of(20, 6)] * 4).outcome is Outcome.FAIL  # it was not
+
+
+def test_a_loss_that_shows_by_half_is_suspected():
+    """Of ten points lost, chance often shows fewer than the guard of five."""
+    assert not after_looks(pairs_of(24, 10), agreed=9).advisory  # 4.1 points
+    assert after_looks(pairs_of(24, 10), agreed=19).advisory  # 2.1 points
 
 
 def test_a_suspicion_weighs_labels_that_were_not_equally_likely():

@@ -8,7 +8,7 @@ from gates.online.pairing import Losses
 from gates.outcome import Outcome
 from gates.stats.betting import Trinomial
 from gates.stats.share import ShareState
-from gates.wording import more, pct, set_aside, weighed
+from gates.wording import changed, more, pct, set_aside, weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ def sentence(outcome: Outcome, told: Told) -> str:
             f"the versions disagree, and the others were not equally likely ({span}), so nothing says how many "
             "pairs each stands for. Use one of the two in a release."
         )
-    seen = f"{losses.counts.plus} answers got worse and {losses.counts.minus} better in {labels:,} labelled pairs"
+    seen = f"{changed(losses.counts.plus, losses.counts.minus)} in {labels:,} labelled pairs"
     seen += f", {weighed(losses.chances.least, losses.chances.most)}" if losses.weighable and not losses.even else ""
     seen += f", {apart}" if apart else ""
     if outcome is Outcome.FAIL and told.since is not None:
-        lately = f"{told.since.plus} answers got worse and {told.since.minus} better in {told.since.total:,} pairs"
+        lately = f"{changed(told.since.plus, told.since.minus)} in {told.since.total:,} pairs"
         return f"Accuracy fell by {told.points:.1f} points of late: {lately}; in all {seen}."
     if outcome is Outcome.FAIL:
         least = "" if losses.weighable else "at least "

@@ -26,12 +26,15 @@ from gates.stats.exact import upper_tail
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span
 from gates.stats.weighted import Drawn
 from gates.verdict import Limit, Rule, Stage, Verdict
-from gates.wording import pct
+from gates.wording import changed, pct
 
 _SPAN = Span(-1.0, 1.0)  # of D
 _TRUTH = "truth:"
 _TOLD = 3  # slices that one sentence names
-_SUSPECTED = 0.1  # of releases without a loss in any slice, at a time: so many wait, and no more
+# Of releases without a loss so many wait at a time at most, and far fewer by the guard.
+_SUSPECTED = 0.5  # for any slice
+_SUSPECTED_ONE = 0.1  # for a slice
+_SUSPECTED_BY_TRUTH = 0.1  # for any class by its true labels: they are many, of few labels, and chance shows soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +197,12 @@ class WatchedSlicesGate:
     def _verdict(self, state: SlicesState, look: Look) -> Verdict:
         slices = [one for one in state.watched if one.pairs >= self.policy.pairs_min]
         parts = (
-            (len(state.watched), slices, self.policy.slices_level),
-            (len(state.truths), state.truths, self.policy.truths_level),
+            (slices, self.policy.slices_level, min(_SUSPECTED / max(len(state.watched), 1), _SUSPECTED_ONE)),
+            (state.truths, self.policy.truths_level, _SUSPECTED_BY_TRUTH / max(len(state.truths), 1)),
         )
-        lost = [one for _, part, level in parts for one in part if self._is_lost(one, level)]
+        lost = [one for part, level, _ in parts for one in part if self._is_lost(one, level)]
         suspected = [
-            one for number, part, _ in parts for one in part if state.weighable and self._is_suspected(one, number)
+            one for part, _, chance in parts for one in part if state.weighable and self._is_suspected(one, chance)
         ]
         worst = max(lost or suspected or (*state.watched, *state.truths), key=lambda one: one.peak, default=None)
         points = worst.points if worst is not None and worst.apart.total else None
@@ -221,8 +224,9 @@ class WatchedSlicesGate:
         """No exact test is kept for the deadline: all of the level is spent by watching."""
         return self._is_beyond(one) and one.peak >= -math.log(self.alpha * level)
 
-    def _is_suspected(self, one: Watched, watched: int) -> bool:
-        return self._is_beyond(one) and one.p_value <= _SUSPECTED / watched
+    def _is_suspected(self, one: Watched, chance: float) -> bool:
+        """Return whether a loss beyond the guard may well be there: of ten points, chance may show less than five."""
+        return one.points >= self.policy.guard_points / 2 and one.p_value <= chance
 
     def _is_beyond(self, one: Watched) -> bool:
         """By what was seen."""
@@ -278,6 +282,5 @@ def _told(one: Watched) -> str:
         else ""
     )
     return (
-        f"{one.name} by {one.points:.1f} points: {counts.plus} answers got worse and {counts.minus} better"
-        f"{', ' + differ if differ else ''}"
+        f"{one.name} by {one.points:.1f} points: {changed(counts.plus, counts.minus)}{', ' + differ if differ else ''}"
     )
