@@ -94,7 +94,9 @@ def _flat(record: Mapping[str, Any], number: int) -> Iterator[tuple[Any, Any, An
     names = [key.removesuffix(_RESPONSES) for key in record if key.endswith(_RESPONSES)]
     place = f"[{number}].{QUESTION}{_RESPONSES}"
     if not names:
-        raise Unreadable("missing: export with responses, as to_list(flatten=True) gives them", place)
+        raise Unreadable(
+            "missing: nobody answered, or the export is not of dataset.records(with_responses=True)", place
+        )
     key = _question(names, place) + _RESPONSES
     values, users, states = (record.get(key + after) or [] for after in ("", ".users", ".status"))
     yield from zip_longest(sequence(values, place), sequence(users, place), sequence(states, place))

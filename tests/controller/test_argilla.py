@@ -1,4 +1,4 @@
-"""Argilla as a source of labels, by recorded exchanges: its records, its webhooks and its exports."""
+"""Argilla as a source of labels, by an exchange with a real one: its records, its webhooks and its exports."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from controller.errors import UsageError
 from controller.ports.samples import Label, LabelRequest
 from serving.text.jsonlines import Unreadable
 from tests.contracts.samples import live
-from tests.controller.api_support import World, error_of
+from tests.controller.api_support import StoppedClock, World, error_of
 from tests.controller.exchanges import argilla as sent
 
 ASKED = LabelRequest(
@@ -27,8 +27,8 @@ ASKED = LabelRequest(
 
 @pytest.fixture
 def world() -> World:
-    found = World()
-    found.samples.add_predictions([live(request) for request in "abc"])
+    found = World(clock=StoppedClock(sent.SENT_S))
+    found.samples.add_predictions([live(request) for request in "abcd"])
     return found
 
 
@@ -42,14 +42,40 @@ def known(world: World) -> Sequence[Label]:
 
 
 def test_a_record_carries_which_request_it_is() -> None:
-    """What Argilla's client imports; a request without a text is nothing to annotate."""
-    (made,) = argilla.records([ASKED, replace(ASKED, request_id="b", text=None)])
-    assert made == without(sent.nested(), "_server_id")
+    """What Argilla's client imported as it is; a request without a text is nothing to annotate."""
+    asked = [replace(ASKED, request_id=request, directed=request == "b") for request in "abcd"]
+    assert argilla.records([*asked, replace(ASKED, request_id="e", text=None)]) == sent.RECORDED["records"]
+
+
+def test_a_real_argilla_is_believed_and_understood(world: World) -> None:
+    """Every delivery as it was signed and sent while two people annotated; events of other kinds change nothing."""
+    client = world.client(argilla_secret=sent.SECRET).stranger()
+    answers = [client.post(ARGILLA_ROUTE, content=one["body"], headers=one["headers"]) for one in sent.DELIVERIES]
+    assert [answer.status_code for answer in answers] == [200] * len(sent.DELIVERIES)
+    told = [answer.json() for answer in answers if answer.json()["action"].startswith("response.")]
+    assert [(one["action"].removeprefix("response."), one.get("taken"), one.get("skipped")) for one in told] == [
+        ("created", 1, 0),  # a: invoice
+        ("updated", 1, 0),  # a: refund
+        ("created", 0, 1),  # b: a draft
+        ("updated", 1, 0),  # b: invoice, submitted
+        ("created", 1, 0),  # b: refund, says another
+        ("created", 0, 1),  # c: discarded
+        ("created", 0, 1),  # c: a draft
+        ("created", 1, 0),  # d: invoice
+        ("deleted", 0, 0),  # d: takes nothing back
+    ]
+    assert [one for one in told if one["refused"]] == []
+    assert {(one.request_id, one.label, one.source, one.directed) for one in known(world)} == {
+        ("a", "refund", f"argilla/{sent.ANNOTATOR}", False),
+        ("b", "invoice", f"argilla/{sent.ANNOTATOR}", True),
+        ("b", "refund", f"argilla/{sent.SECOND_ANNOTATOR}", True),
+        ("d", "invoice", f"argilla/{sent.ANNOTATOR}", False),
+    }
 
 
 def test_a_response_is_a_label(world: World) -> None:
     """With the probability that its record carried, of the annotator by id, at the time when it was given."""
-    answer = deliver(world, sent.created())
+    answer = deliver(world, sent.created(sent.response(updated_at="2026-11-23T11:10:48.536370")))
     assert answer.status_code == 200, answer.text
     assert (answer.json()["action"], answer.json()["taken"]) == ("response.created", 1)
     (label,) = known(world)
@@ -153,24 +179,27 @@ def feed_of(document: object) -> tuple[Feed, int]:
     return read_items(argilla.UNIT, items, now_s=1.8e9), skipped
 
 
+def said(feed: Feed) -> list[tuple[str, str, str | None, bool]]:
+    return [(one.request_id, one.label, one.source, one.corrects) for one in feed.labels]
+
+
 def test_an_export_says_what_annotators_say_now() -> None:
     """What was not submitted is nothing; whoever answered stands in it by the id that webhooks have."""
-    document = [
-        sent.flat("a", ("invoice", sent.ANNOTATOR, "submitted"), ("refund", "eve", "discarded")),
-        sent.flat("b", ("refund", "eve", "submitted")),
-        sent.flat("c"),
-    ]
-    feed, skipped = feed_of(document)
-    assert [(one.request_id, one.label, one.source, one.corrects) for one in feed.labels] == [
-        ("a", "invoice", f"argilla/{sent.ANNOTATOR}", True),
-        ("b", "refund", "argilla/eve", True),
+    feed, skipped = feed_of(sent.RECORDED["flat"])
+    assert said(feed) == [
+        ("a", "refund", f"argilla/{sent.ANNOTATOR}", True),
+        ("b", "invoice", f"argilla/{sent.ANNOTATOR}", True),
+        ("b", "refund", f"argilla/{sent.SECOND_ANNOTATOR}", True),
     ]
     assert (skipped, feed.refused) == (1, ())
 
 
 def test_a_nested_export_is_read_too() -> None:
-    feed, skipped = feed_of([sent.nested("a", ("invoice", sent.ANNOTATOR)), sent.nested("b")])
-    assert [(one.request_id, one.label, one.inclusion_probability) for one in feed.labels] == [("a", "invoice", 0.25)]
+    """It does not say what was submitted: a draft counts."""
+    feed, skipped = feed_of(sent.RECORDED["nested"])
+    flat, _ = feed_of(sent.RECORDED["flat"])
+    assert said(feed) == [*said(flat), ("c", "refund", f"argilla/{sent.SECOND_ANNOTATOR}", True)]
+    assert {one.inclusion_probability for one in feed.labels} == {0.25}
     assert skipped == 0
 
 
@@ -179,7 +208,7 @@ def test_a_nested_export_is_read_too() -> None:
     [
         ({}, "export"),
         ([[]], "[0]"),
-        ([{"id": "a", "text": "where is my money"}], "[0].label.responses"),
+        (sent.RECORDED["unanswered"], "[0].label.responses"),
         ([{"responses": {"a": [], "b": []}}], "[0].responses"),
     ],
 )
