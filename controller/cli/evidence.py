@@ -213,6 +213,12 @@ def plan(
     base_error: Annotated[
         float | None, typer.Option("--base-error", min=0, max=0.5, help="Server errors of stable, as a share.")
     ] = None,
+    suite_texts: Annotated[
+        int | None,
+        typer.Option(
+            "--suite-texts", min=0, help="Texts of shadow_replay.suites that no release has asked; else all of them."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
@@ -227,11 +233,11 @@ def plan(
     On what a service recorded: serin plan --policy policy.yaml --evidence evidence.jsonl --directed-rate 1
     """
     from controller.cli.evidence_tables import plan_table
-    from controller.config.policy_file import load_policy
+    from controller.config.policy_file import load_policy, texts_to_ask
     from controller.offline.backtest import by_release, service_of
     from controller.offline.evidence_file import read_evidence
     from controller.offline.forecast.release import as_document, forecast
-    from controller.offline.forecast.traffic import traffic_known
+    from controller.offline.forecast.traffic import suite_texts_known, traffic_known
 
     if evidence is not None and release is not None:
         raise UsageError("--evidence and --release: name one of them")
@@ -248,7 +254,8 @@ def plan(
         "error_ratio": base_error,
     }
     service = service_of(loaded, recorded) if recorded is not None else None
-    traffic, known = traffic_known(loaded, given, service, by_release(recorded or ()))
+    texts = suite_texts_known(suite_texts, texts_to_ask(loaded))
+    traffic, known = traffic_known(loaded, given, service, by_release(recorded or ()), texts)
     found = forecast(loaded, traffic, known)
     if as_json or output is Output.JSON:
         say_json(as_document(found))

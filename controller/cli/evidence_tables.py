@@ -12,7 +12,7 @@ from controller.offline.backtest import Backtest, Found, Rate
 from controller.offline.forecast.release import ReleasePlan, StepPlan
 from controller.offline.forecast.remedies import STEPS, Remedy, Trouble
 from controller.offline.forecast.rollout import NO_CHANGE
-from controller.offline.forecast.traffic import APART, SLICE, Known
+from controller.offline.forecast.traffic import APART, SLICE, SUITE_TEXTS, Known
 from controller.report.words import duration, figure
 from gates.offline.backtest.service import Service
 from gates.offline.plan import GatePlan
@@ -163,6 +163,7 @@ _TRAFFIC_WORDS = {
     "slow_effect": "slow requests that count as one",
     "error_apart": "parts of stable differ in errors by up to",
     "slow_apart": "in slow requests by up to",
+    SUITE_TEXTS: "labelled texts of suites, asked in shadow",
 }
 
 
@@ -173,6 +174,8 @@ def _amount(known: Known) -> str:
         return duration(known.value)
     if known.name.endswith("_ms"):
         return f"{known.value:.3g} ms"
+    if known.name == SUITE_TEXTS:
+        return f"{known.value:,.0f}"
     share = known.name.endswith("ratio") or known.name.startswith(SLICE) or known.name.endswith(APART)
     return pct(known.value) if share else f"{known.value:.2g}"
 

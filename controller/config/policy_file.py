@@ -7,7 +7,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,24 @@ def check_suites(policy: ReleasePolicy) -> None:
     Raises:
         UsageError: naming the file, and the line and field where one of its cases is wrong.
     """
-    for suite in (*policy.suites, *policy.shadow_replay.suites):
-        try:
-            load(Path(suite))
-        except SuiteError as error:
-            raise UsageError(str(error)) from error
+    _texts((*policy.suites, *policy.shadow_replay.suites))
+
+
+def texts_to_ask(policy: ReleasePolicy) -> int:
+    """Return how many texts of ``shadow_replay.suites`` a release asks, if none was asked in one before.
+
+    Raises:
+        UsageError: as `check_suites`.
+    """
+    asked = policy.shadow_replay.suites
+    return len(_texts(asked) - _texts(policy.suites)) if asked else 0
+
+
+def _texts(suites: Iterable[str]) -> set[str]:
+    try:
+        return {case.text for suite in suites for case in load(Path(suite)).cases}
+    except SuiteError as error:
+        raise UsageError(str(error)) from error
 
 
 def parse_policy(text: str, *, name: str = "policy") -> ReleasePolicy:

@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.core.policy import ReleasePolicy
 from controller.offline.forecast.sampling import least_ratio
-from gates.forecast.traffic import Traffic
+from controller.offline.forecast.traffic import ReleaseTraffic
 from tests.bench._table import Bar, machine, report
 from tests.bench.scaled import figures, measure, page
 
@@ -20,7 +20,7 @@ LABELLED_RATIOS: Final = (0.1, 0.01, 0.001)  # of the requests: from clicks, or 
 
 def _capture_ratio(labelled_ratio: float) -> float:
     """Return the share of requests that the default policy's gates need sampled at the peak, in a release."""
-    service = Traffic(page.PEAK_PER_S, steps=(), label_ratio=labelled_ratio, live_label_ratio=labelled_ratio)
+    service = ReleaseTraffic(page.PEAK_PER_S, steps=(), label_ratio=labelled_ratio, live_label_ratio=labelled_ratio)
     return least_ratio(ReleasePolicy("intent"), service)
 
 

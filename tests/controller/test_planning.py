@@ -18,10 +18,9 @@ from controller.offline.backtest import by_release, service_of
 from controller.offline.evidence_file import RecordedLook
 from controller.offline.forecast.release import ReleasePlan, as_document, forecast
 from controller.offline.forecast.remedies import LIKELY, STEPS
-from controller.offline.forecast.rollout import Ends
-from controller.offline.forecast.traffic import Known, traffic_known
+from controller.offline.forecast.rollout import Ends, exposure
+from controller.offline.forecast.traffic import Known, ReleaseTraffic, traffic_known
 from gates.evidence import Answer, ArmCounts, LabelledPair, Look
-from gates.forecast.traffic import Traffic
 from gates.gate_set import GateSet
 from gates.outcome import Outcome
 from gates.policy import (
@@ -37,7 +36,7 @@ from tests.controller import report_support as support
 from tests.controller.evidence_support import recorded, write_evidence, write_policy
 
 POLICY = ReleasePolicy("intent")
-TRAFFIC = Traffic(requests_per_s=20.0, steps=())
+TRAFFIC = ReleaseTraffic(requests_per_s=20.0, steps=())
 DIRECTED = replace(TRAFFIC, directed_ratio=0.7)
 QUIET = replace(TRAFFIC, requests_per_s=0.1)
 
@@ -139,7 +138,7 @@ def test_the_ends_of_whole_releases_are_those_of_the_gates_themselves() -> None:
         assert abs(chance - played.count(name) / len(played)) < 0.15, name
 
 
-def how_it_ends(policy: ReleasePolicy, traffic: Traffic, seed: int) -> str:
+def how_it_ends(policy: ReleasePolicy, traffic: ReleaseTraffic, seed: int) -> str:
     """One release on mirrored traffic, a tenth of it in the slice; the step begins when accuracy.shadow has passed."""
     rng, gate_set, passed_s = np.random.default_rng([5, seed]), GateSet(replace(policy.gates, experiment=None)), None
     state = gate_set.start(deadline_s=policy.deadline_s)
@@ -162,7 +161,7 @@ def pair_of(in_slice: bool, lost: bool, won: bool) -> LabelledPair:
     return LabelledPair("yes", *versions, slices=("lang:de",) if in_slice else ())
 
 
-def mirrored(rng: np.random.Generator, number: int, traffic: Traffic) -> Look:
+def mirrored(rng: np.random.Generator, number: int, traffic: ReleaseTraffic) -> Look:
     """A minute of pairs of a candidate that is wrong on three points more of the slice."""
     pairs = int(rng.poisson(60 * traffic.requests_per_s))
     in_slice, drawn, labelled = rng.random(pairs) < 0.1, rng.random(pairs), rng.random(pairs) < traffic.label_ratio
@@ -265,7 +264,7 @@ def test_a_service_with_few_requests_is_told_that_recorded_ones_would_settle_it(
         for trouble in before.troubles
         if trouble.gate == "accuracy.shadow"
         for one in trouble.remedies
-        if one.change.startswith("shadow_replay")
+        if one.change.startswith("shadow_replay.requests_max")
     )
     assert remedy.change.startswith(wanted)
     assert remedy.pass_s < 2 * 3_600
@@ -274,6 +273,40 @@ def test_a_service_with_few_requests_is_told_that_recorded_ones_would_settle_it(
     replay = replace(day, shadow_replay=ReplayPolicy(requests_max=2_000))
     (gate,) = (one for one in forecast(replay, replace(few, directed_ratio=1.0)).gates if one.gate == "accuracy.shadow")
     assert (gate.pass_s, gate.pass_chance) == (remedy.pass_s, remedy.pass_chance)
+
+
+def test_labelled_texts_of_production_would_settle_it_without_anybody_who_labels() -> None:
+    """Accuracy and calibration, and by when; a release that has so many to ask is planned as that was said."""
+    day = replace(POLICY, deadline_s=86_400.0)
+    few = replace(TRAFFIC, requests_per_s=2.0, label_ratio=0.02)
+    for trouble in forecast(day, few).troubles[:2]:
+        gate = trouble.gate
+        (remedy,) = (
+            one for one in trouble.remedies if one.change.endswith(" labelled texts that no release has asked")
+        )
+        place, texts, *_ = remedy.change.split()
+        assert place == "shadow_replay.suites:"
+        planned = forecast(day, replace(few, suite_texts=int(texts)))
+        (found,) = (one for one in planned.gates if one.gate == gate)
+        assert (found.pass_s, found.pass_chance) == (remedy.pass_s, remedy.pass_chance)
+        assert found.pass_chance >= LIKELY
+        assert gate not in {trouble.gate for trouble in planned.troubles}
+
+
+def test_texts_of_suites_are_asked_after_recorded_requests_each_with_its_label() -> None:
+    """At the pace of the replay, as long as shadow lasts."""
+    policy = replace(POLICY, shadow_replay=ReplayPolicy(requests_max=100, requests_per_s_max=2.0))
+    traffic = replace(TRAFFIC, suite_texts=300, label_ratio=0.0)
+    recorded_s, suites_s, *_ = exposure(policy, traffic).traffic.steps
+    assert [recorded_s.duration_s, suites_s.duration_s] == [50.0, 150.0]
+    assert [recorded_s.replayed_label_ratio, suites_s.replayed_label_ratio] == [0.0, 1.0]
+    short = exposure(replace(policy, deadline_s=120.0), traffic).traffic.steps
+    assert sum(step.duration_s for step in short) == 120.0
+
+
+def test_texts_of_suites_do_not_change_how_much_is_sampled() -> None:
+    """Every answer to them is kept, whatever the share of users' requests is."""
+    assert forecast(POLICY, replace(DIRECTED, suite_texts=20_000)).sampling == forecast(POLICY, DIRECTED).sampling
 
 
 def test_what_is_said_to_help_helps() -> None:
@@ -387,7 +420,7 @@ def noisy(release: str, *, together: int = 1, apart: float = 1.0, looks: int = 6
     return tuple(found)
 
 
-def known_of(*looks: RecordedLook, policy: ReleasePolicy = POLICY) -> tuple[Traffic, dict[str, Known]]:
+def known_of(*looks: RecordedLook, policy: ReleasePolicy = POLICY) -> tuple[ReleaseTraffic, dict[str, Known]]:
     traffic, known = traffic_known(policy, {}, service_of(policy, looks), by_release(looks))
     return traffic, {one.name: one for one in known}
 
@@ -452,6 +485,26 @@ def test_the_command_tells_a_person(tmp_path: Path) -> None:
     for words in ("20 a second  given", "as bad as latency.p95's margin", "not in time", "What would help",
                   "• label 25 % of the disagreements: after "):  # fmt: skip
         assert words in result.stdout
+
+
+def test_the_command_counts_the_texts_that_a_release_asks(tmp_path: Path) -> None:
+    """Each text once, none that is judged in suites. How many no release has asked can be said."""
+    for name, texts in (("judged", "ab"), ("asked", "bccde")):
+        cases = [{"id": f"{place}", "text": text, "label": "x"} for place, text in enumerate(texts)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases), encoding="utf-8")
+    policy = replace(POLICY, suites=("judged.jsonl",), shadow_replay=ReplayPolicy(suites=("asked.jsonl",)))
+    few = ["--requests-per-s", "20", "--json"]
+    for options, told in (([], ("policy", 3)), (["--suite-texts", "2"], ("given", 2))):
+        document = json.loads(invoke(tmp_path, *few, *options, policy=policy).stdout)
+        known = {number["name"]: (number["source"], number["value"]) for number in document["traffic"]}
+        assert known["suite_texts"] == told
+    table = invoke(tmp_path, "--requests-per-s", "20", policy=policy).stdout
+    assert "labelled texts of suites, asked in shadow" in table
+    assert "suites, asked" not in invoke(tmp_path, "--requests-per-s", "20").stdout
+    (tmp_path / "asked.jsonl").unlink()
+    missing = invoke(tmp_path, *few, policy=policy).exception
+    assert isinstance(missing, UsageError)
+    assert "asked.jsonl" in str(missing)
 
 
 def test_slices_are_told_by_name(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from controller.offline.forecast.sampling import (
     ratio_in_release,
     sampled,
 )
-from gates.forecast.traffic import Traffic
+from controller.offline.forecast.traffic import ReleaseTraffic
 from gates.policy import GatePolicy
 
 POLICY = ReleasePolicy(model="intent")
-BUSY = Traffic(requests_per_s=5_000.0, steps=(), label_ratio=0.5, live_label_ratio=0.5, label_delay_s=600.0)
+BUSY = ReleaseTraffic(requests_per_s=5_000.0, steps=(), label_ratio=0.5, live_label_ratio=0.5, label_delay_s=600.0)
 SHADOW = ("accuracy.shadow", "calibration.shadow")
 
 

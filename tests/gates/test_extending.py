@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from controller.config.reference import gates_table, policy_sections
 from controller.core.policy import ReleasePolicy, Step
 from controller.offline.forecast.release import forecast
+from controller.offline.forecast.traffic import ReleaseTraffic
 from gates.evidence import Profile
-from gates.forecast.traffic import Traffic
 from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.kind import Asked, Levels, Regression, kinds_of, section, value_of
 from gates.outcome import Outcome
@@ -92,7 +92,7 @@ def test_the_planner_forecasts_it_and_the_remedies_widen_its_margin():
         steps=(Step(20.0),),
         deadline_s=3600.0,
     )
-    found = forecast(policy, Traffic(requests_per_s=20.0, steps=(), label_ratio=0.5, directed_ratio=1.0))
+    found = forecast(policy, ReleaseTraffic(requests_per_s=20.0, steps=(), label_ratio=0.5, directed_ratio=1.0))
     assert "truncated.live" in {gate.gate for gate in found.gates}
     (trouble,) = (one for one in found.troubles if one.gate == "truncated.live")
     assert any(remedy.change.startswith("gates.truncated.margin_ratio: ") for remedy in trouble.remedies)

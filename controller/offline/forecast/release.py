@@ -12,10 +12,9 @@ from controller.core.policy import ReleasePolicy, Step
 from controller.offline.forecast.remedies import Trouble, troubles
 from controller.offline.forecast.rollout import Ends, ends, gate_plans, least_seconds
 from controller.offline.forecast.sampling import Sampling, planned
-from controller.offline.forecast.traffic import Known
+from controller.offline.forecast.traffic import Known, ReleaseTraffic
 from controller.report.words import duration
 from gates.codec import encode
-from gates.forecast.traffic import Traffic
 from gates.offline.plan import GatePlan
 from gates.verdict import Stage
 
@@ -47,7 +46,7 @@ class ReleasePlan:
     sampling: Sampling
 
 
-def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] = ()) -> ReleasePlan:
+def forecast(policy: ReleasePolicy, traffic: ReleaseTraffic, known: tuple[Known, ...] = ()) -> ReleasePlan:
     """The plan of one release under this policy and traffic (whose steps are filled in here)."""
     gates = gate_plans(policy, traffic)
     steps = tuple(_steps(policy, traffic, gates))
@@ -65,7 +64,7 @@ def forecast(policy: ReleasePolicy, traffic: Traffic, known: tuple[Known, ...] =
     )
 
 
-def _steps(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...]) -> Iterator[StepPlan]:
+def _steps(policy: ReleasePolicy, traffic: ReleaseTraffic, gates: tuple[GatePlan, ...]) -> Iterator[StepPlan]:
     open_gates = [gate for gate in gates if gate.stage is Stage.SHADOW and gate.required]
     passed = [gate.pass_s for gate in open_gates if gate.pass_s is not None]
     shadow_s = max(passed) if passed and len(passed) == len(open_gates) else None
@@ -95,7 +94,7 @@ def _until(gates: Iterable[GatePlan]) -> str:
     return f"{slowest.gate} passes last" if slowest else ""
 
 
-def _why_so_long(policy: ReleasePolicy, step: Step, traffic: Traffic) -> str:
+def _why_so_long(policy: ReleasePolicy, step: Step, traffic: ReleaseTraffic) -> str:
     least_s = policy.warm_up_s + step.min_s
     if least_seconds(policy, step, traffic) > least_s:
         return f"{step.min_requests:,} requests are served"

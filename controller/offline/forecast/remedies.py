@@ -1,14 +1,14 @@
 """The remedies that would make a gate settle in time that is not likely to: the smallest change of each kind that is
 enough."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from controller.core.policy import LabelsBefore, ReleasePolicy, ReplayPolicy
 from controller.offline.forecast.rollout import all_steps_seconds, exposure, gate_plans
+from controller.offline.forecast.traffic import ReleaseTraffic
 from controller.report.words import duration
-from gates.forecast.traffic import Traffic
 from gates.kind import Lever, value_of, with_value
 from gates.offline.plan import GatePlan
 from gates.table import Configured, configured, with_section
@@ -41,12 +41,12 @@ class Trouble:
     remedies: tuple[Remedy, ...]
 
 
-Changed = tuple[str, ReleasePolicy, Traffic]
+Changed = tuple[str, ReleasePolicy, ReleaseTraffic]
 _WIDER: Final = (1.5, 2.0, 3.0, 5.0, 10.0)
 _LONGER: Final = (1.5, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0)
 
 
-def troubles(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...]) -> Iterator[Trouble]:
+def troubles(policy: ReleasePolicy, traffic: ReleaseTraffic, gates: tuple[GatePlan, ...]) -> Iterator[Trouble]:
     """Yield the troubles of every gate that promotion waits for, and of the steps."""
     waited_for = [gate for gate in gates if gate.required]
     for gate in waited_for:
@@ -61,7 +61,7 @@ def troubles(policy: ReleasePolicy, traffic: Traffic, gates: tuple[GatePlan, ...
         yield Trouble(STEPS, in_time, () if remedy is None else (remedy,))
 
 
-def _longer(policy: ReleasePolicy, traffic: Traffic) -> Remedy | None:
+def _longer(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Remedy | None:
     """The first of ever later deadlines that leaves the steps their time."""
     for text, later, _ in _deadline(policy, traffic):
         found = exposure(later, traffic)
@@ -79,18 +79,18 @@ def _smallest(name: str, changes: Iterable[Changed]) -> Remedy | None:
     return None
 
 
-def _changes(gate: GatePlan, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Iterator[Changed]]:
+def _changes(gate: GatePlan, policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Iterator[Changed]]:
     """Kinds of changes that this gate would profit from, as its kind says, each from small to large."""
     asked = next(one for one in configured(policy.gates) if gate.gate in {made.name for made in one.gates()})
-    for lever, change in _LEVERS.items():
+    for lever, kinds in _LEVERS.items():
         if lever in asked.kind.levers:
-            yield change(policy, traffic)
+            yield from (changes(policy, traffic) for changes in kinds)
     for key in asked.kind.margins:
         yield _margin(asked, key, policy, traffic)
     yield _deadline(policy, traffic)
 
 
-def _directed(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+def _directed(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     for share in (0.25, 0.5, 1.0):
         if share > max(traffic.directed_ratio, traffic.label_ratio):
             yield f"label {100 * share:g} % of the disagreements", policy, replace(traffic, directed_ratio=share)
@@ -99,19 +99,19 @@ def _directed(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
 _LABELLED: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def _labels(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+def _labels(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     for share in _LABELLED:
         if share > traffic.label_ratio:
             yield f"label {100 * share:g} % of the requests by chance", policy, replace(traffic, label_ratio=share)
 
 
-def _live_labels(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+def _live_labels(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     for share in _LABELLED:
         if share > traffic.live_label_ratio:
             yield f"label {100 * share:g} % of the live answers", policy, replace(traffic, live_label_ratio=share)
 
 
-def _mirror(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+def _mirror(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     for share in (0.25, 0.5, 1.0):
         if share > traffic.mirror_ratio:
             yield f"mirror_pct: {100 * share:g}", policy, replace(traffic, mirror_ratio=share)
@@ -120,12 +120,12 @@ def _mirror(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
 _REPLAYED: Final = (2_000, 20_000)
 
 
-def _replay(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+def _replay(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     """Alone; else with labels of all its disagreements, which are there to be asked for at once; else with those that
     it had before."""
     replay, all_directed = policy.shadow_replay, replace(traffic, directed_ratio=1.0)
     held_out = replace(replay, labels_before=LabelsBefore.HELD_OUT)
-    more: list[tuple[str, ReplayPolicy, Traffic]] = [("", replay, traffic)]
+    more: list[tuple[str, ReplayPolicy, ReleaseTraffic]] = [("", replay, traffic)]
     if traffic.directed_ratio < 1:
         more.append((", and label all that is asked for (GET /v1/label-requests)", replay, all_directed))
     if replay != held_out:
@@ -137,7 +137,18 @@ def _replay(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
                 yield text, replace(policy, shadow_replay=replace(asked, requests_max=size)), labelled
 
 
-def _share(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+_SUITE_TEXTS: Final = (500, 1_000, 2_000, 5_000, 10_000, 20_000)
+
+
+def _suite_texts(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
+    """Labelled texts need no one to label them: they are there at once."""
+    for size in _SUITE_TEXTS:
+        if size > traffic.suite_texts:
+            text = f"shadow_replay.suites: {size} labelled texts that no release has asked"
+            yield text, policy, replace(traffic, suite_texts=size)
+
+
+def _share(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     *before, last = policy.steps
     for weight_pct in (10.0, 20.0, 50.0):
         if weight_pct > last.weight_pct:
@@ -145,17 +156,17 @@ def _share(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
             yield f"steps: one more, at {weight_pct:g} %", replace(policy, steps=steps), traffic
 
 
-_LEVERS: Final[dict[Lever, Callable[[ReleasePolicy, Traffic], Iterator[Changed]]]] = {
-    Lever.DIRECTED_LABELS: _directed,
-    Lever.LABELS: _labels,
-    Lever.LIVE_LABELS: _live_labels,
-    Lever.MIRROR: _mirror,
-    Lever.REPLAY: _replay,
-    Lever.SHARE: _share,
+_LEVERS: Final[dict[Lever, Sequence[Callable[[ReleasePolicy, ReleaseTraffic], Iterator[Changed]]]]] = {
+    Lever.DIRECTED_LABELS: [_directed],
+    Lever.LABELS: [_labels],
+    Lever.LIVE_LABELS: [_live_labels],
+    Lever.MIRROR: [_mirror],
+    Lever.REPLAY: [_replay, _suite_texts],
+    Lever.SHARE: [_share],
 }
 
 
-def _margin(asked: Configured, key: str, policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+def _margin(asked: Configured, key: str, policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     """A wider margin; of a ratio, what it has above 1 is widened."""
     part = asked.part
     path = f"gates.{part.field}.{key}" if part.place is None else f"{key.rpartition('.')[2]} of the slice"
@@ -176,7 +187,7 @@ def _wider(part: Any, key: str) -> Iterator[tuple[float, float, Any]]:
             return
 
 
-def _deadline(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Changed]:
+def _deadline(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
     for factor in _LONGER:
         seconds = policy.deadline_s * factor
         yield f"deadline_s: {seconds:g} ({duration(seconds)})", replace(policy, deadline_s=seconds), traffic

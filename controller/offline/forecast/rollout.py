@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.core.policy import LabelsBefore, ReleasePolicy, Step
+from controller.offline.forecast.traffic import ReleaseTraffic
 from controller.ports.samples import BY_CHANCE_RATIO
 from gates.forecast.candidate import UNCHANGED, Candidate
-from gates.forecast.traffic import PlannedStep, Traffic
+from gates.forecast.traffic import PlannedStep
 from gates.offline.plan import Chance, Curves, GatePlan, curves, plan, reached_s
 from gates.verdict import Stage
 
 NO_CHANGE: Final = "no change"
+ALL_LABELLED: Final = 1.0  # every text of a suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,21 @@ class Exposure:
 
     shadow_s: float
     in_time: float
-    traffic: Traffic
+    traffic: ReleaseTraffic
 
 
-def least_seconds(policy: ReleasePolicy, step: Step, traffic: Traffic) -> float:
+def least_seconds(policy: ReleasePolicy, step: Step, traffic: ReleaseTraffic) -> float:
     """Return how long a step lasts at least, with its warm-up."""
     rate = traffic.requests_per_s * step.weight_pct / 100
     return max(policy.warm_up_s + step.min_s, step.min_requests / rate) if rate else math.inf
 
 
-def all_steps_seconds(policy: ReleasePolicy, traffic: Traffic) -> float:
+def all_steps_seconds(policy: ReleasePolicy, traffic: ReleaseTraffic) -> float:
     """Return how long the steps after shadow last at least."""
     return sum(least_seconds(policy, step, traffic) for step in policy.steps)
 
 
-def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED) -> Exposure:
+def exposure(policy: ReleasePolicy, traffic: ReleaseTraffic, candidate: Candidate = UNCHANGED) -> Exposure:
     """The steps for this candidate. In time is what leaves as much time as the steps take at the least."""
     alone = _in_shadow(policy, traffic)
     gates = curves(policy.gates, alone, candidate, required_in=Stage.SHADOW)
@@ -67,7 +69,9 @@ def exposure(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate = UNC
     return Exposure(shadow_s, in_time, replace(traffic, steps=tuple(steps)))
 
 
-def gate_plans(policy: ReleasePolicy, traffic: Traffic, only: Collection[str] | None = None) -> tuple[GatePlan, ...]:
+def gate_plans(
+    policy: ReleasePolicy, traffic: ReleaseTraffic, only: Collection[str] | None = None
+) -> tuple[GatePlan, ...]:
     """Every gate's forecast: those of shadow on mirrored traffic alone, the others on the steps. ``only``: of the gates
     of these names."""
     shadow = plan(policy.gates, _in_shadow(policy, traffic), stage=Stage.SHADOW, only=only)
@@ -76,7 +80,7 @@ def gate_plans(policy: ReleasePolicy, traffic: Traffic, only: Collection[str] | 
     return (*shadow, *plan(policy.gates, exposure(policy, traffic).traffic, stage=Stage.LIVE, only=only))
 
 
-def ends(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Ends]:
+def ends(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Ends]:
     """Chances under "no change", and for a candidate as bad as each gate's margin and otherwise without a change.
 
     Every gate is asked about every candidate: what is as bad as the margin of a gate that promotion does not wait for
@@ -90,7 +94,7 @@ def ends(policy: ReleasePolicy, traffic: Traffic) -> Iterator[Ends]:
         yield Ends(f"as bad as {gate.gate}'s margin", promoted, back, 1 - promoted - back)
 
 
-def _ends(policy: ReleasePolicy, traffic: Traffic, candidate: Candidate) -> tuple[float, float]:
+def _ends(policy: ReleasePolicy, traffic: ReleaseTraffic, candidate: Candidate) -> tuple[float, float]:
     """The chances that a release of this candidate is promoted, and rolled back."""
     found, deadline_s = exposure(policy, traffic, candidate), policy.deadline_s
     gates = curves(policy.gates, found.traffic, candidate)
@@ -106,23 +110,25 @@ def _any_failed(gates: Iterable[Curves], seconds: float) -> float:
     return 1 - math.prod(1 - gate.failed(seconds) for gate in gates)
 
 
-def _in_shadow(policy: ReleasePolicy, traffic: Traffic) -> Traffic:
+def _in_shadow(policy: ReleasePolicy, traffic: ReleaseTraffic) -> ReleaseTraffic:
     """The traffic of a release that never leaves shadow."""
     return replace(traffic, steps=tuple(_shadow(policy, traffic, policy.deadline_s)))
 
 
-def _shadow(policy: ReleasePolicy, traffic: Traffic, seconds: float) -> Iterator[PlannedStep]:
-    """Yield shadow of that length: first the time while recorded requests are asked again, if any are."""
+def _shadow(policy: ReleasePolicy, traffic: ReleaseTraffic, seconds: float) -> Iterator[PlannedStep]:
+    """Yield shadow of that length: first the time while recorded requests are asked again, then that of the texts of
+    suites, if there are any."""
     replay = policy.shadow_replay
-    replay_s = min(replay.requests_max / replay.requests_per_s_max, seconds)
-    if replay_s:
-        before = traffic.label_ratio if replay.labels_before is LabelsBefore.HELD_OUT else 0.0
-        asked = BY_CHANCE_RATIO * traffic.directed_ratio  # in turn with the disagreements
-        yield PlannedStep(
-            0.0, replay_s, replayed_per_s=replay.requests_per_s_max, replayed_label_ratio=max(before, asked)
-        )
-    if seconds > replay_s:
-        yield PlannedStep(0.0, seconds - replay_s)
+    before = traffic.label_ratio if replay.labels_before is LabelsBefore.HELD_OUT else 0.0
+    asked = BY_CHANCE_RATIO * traffic.directed_ratio  # in turn with the disagreements
+    left_s = seconds
+    for texts, label_ratio in ((replay.requests_max, max(before, asked)), (traffic.suite_texts, ALL_LABELLED)):
+        lasts_s = min(texts / replay.requests_per_s_max, left_s)
+        if lasts_s:
+            yield PlannedStep(0.0, lasts_s, replayed_per_s=replay.requests_per_s_max, replayed_label_ratio=label_ratio)
+        left_s -= lasts_s
+    if left_s:
+        yield PlannedStep(0.0, left_s)
 
 
 def _middle_s(passed: Chance, until_s: float) -> float:

@@ -25,9 +25,9 @@ from typing import Final
 from controller.core.policy import ReleasePolicy, Step
 from controller.core.sampling import ALL, Need, Seen
 from controller.offline.forecast.rollout import all_steps_seconds, gate_plans, least_seconds
+from controller.offline.forecast.traffic import ReleaseTraffic
 from controller.ports.samples import REFERENCE_ANSWERS_MAX
 from gates.checks import LABELS, PREDICTIONS
-from gates.forecast.traffic import Traffic
 from gates.offline.plan import GatePlan
 from gates.policy import GatePolicy
 from gates.table import configured
@@ -47,7 +47,7 @@ class Sampling:
     between: float
 
 
-def planned(policy: ReleasePolicy, traffic: Traffic) -> Sampling:
+def planned(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Sampling:
     """Return the shares for this traffic."""
     between = ratio_between(policy, Seen(traffic.requests_per_s, traffic.requests_per_s))
     return Sampling(least_ratio(policy, traffic), between.ratio)
@@ -62,7 +62,7 @@ def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
     labels = seen.labels
     if labels is None:
         return Need(ALL, "it is not known how many labels come")
-    traffic = Traffic(
+    traffic = ReleaseTraffic(
         requests_per_s=_power(rate),
         steps=(),
         mirror_ratio=policy.mirror_pct / 100,
@@ -89,14 +89,16 @@ def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
     return Need(ratio, f"the next release compares with no more, at {rate}")
 
 
-def least_ratio(policy: ReleasePolicy, traffic: Traffic) -> float:
+def least_ratio(policy: ReleasePolicy, traffic: ReleaseTraffic) -> float:
     """Return the share while a release goes on, for this traffic (whose steps are filled in here)."""
-    bare = replace(traffic, steps=())
+    bare = replace(traffic, steps=(), suite_texts=0)  # of those every answer is kept
     return _least(policy.gates, policy.steps, policy.warm_up_s, policy.deadline_s, bare)
 
 
 @lru_cache(maxsize=1_000)
-def _least(gates: GatePolicy, steps: tuple[Step, ...], warm_up_s: float, deadline_s: float, traffic: Traffic) -> float:
+def _least(
+    gates: GatePolicy, steps: tuple[Step, ...], warm_up_s: float, deadline_s: float, traffic: ReleaseTraffic
+) -> float:
     """The same; found once for many models under one policy with as much traffic."""
     policy = ReleasePolicy(model="", gates=gates, steps=steps, warm_up_s=warm_up_s, deadline_s=deadline_s)
     reads = {gate.name for one in configured(gates) for gate in one.gates() if gate.sources & {LABELS, PREDICTIONS}}
@@ -113,7 +115,7 @@ def _least(gates: GatePolicy, steps: tuple[Step, ...], warm_up_s: float, deadlin
     return ratio
 
 
-def sampled(traffic: Traffic, share: float) -> Traffic:
+def sampled(traffic: ReleaseTraffic, share: float) -> ReleaseTraffic:
     """The traffic as gates see it that read samples, where that share of it is sampled."""
     return replace(
         traffic,
@@ -132,7 +134,7 @@ def _is_as_good(plan: GatePlan, whole: GatePlan, until_s: float) -> bool:
     return likely and all(at_s is not None and at_s <= until_s for at_s in times)
 
 
-def _of_each_version(policy: ReleasePolicy, traffic: Traffic, share: float) -> float:
+def _of_each_version(policy: ReleasePolicy, traffic: ReleaseTraffic, share: float) -> float:
     """Sampled live answers of the candidate in all steps; stable has more, unless the last step is most of it all."""
     parts = ((step.weight_pct / 100, least_seconds(policy, step, traffic)) for step in policy.steps)
     return sum(min(weight, 1 - weight) * traffic.requests_per_s * lasts_s for weight, lasts_s in parts) * share

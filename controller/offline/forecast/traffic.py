@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,14 @@ from gates.forecast.traffic import PlannedSlice, Traffic
 from gates.offline.backtest.service import Service
 from gates.offline.noise import found_in
 from gates.policy import GatePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTraffic(Traffic):
+    """The traffic of a release, and what its policy has asked beside it."""
+
+    suite_texts: int = 0  # of shadow_replay.suites, that no release has asked before: each comes with its label
+
 
 SLICE: Final = "slice"
 """Begins the name of a number that is a slice's share of the requests."""
@@ -31,6 +39,9 @@ class Known:
 APART: Final = "_apart"
 """Ends the name of a ratio, less 1, that two parts of stable, or of its users, differ by."""
 
+SUITE_TEXTS: Final = "suite_texts"
+"""Names how many texts of suites are asked."""
+
 _NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices", "slice_ratio"))
 
 
@@ -39,10 +50,12 @@ def traffic_known(
     given: dict[str, float | None],
     service: Service | None,
     releases: Sequence[Sequence[Look]] = (),
-) -> tuple[Traffic, tuple[Known, ...]]:
+    suite_texts: Known | None = None,
+) -> tuple[ReleaseTraffic, tuple[Known, ...]]:
     """Return what is known of the traffic: what was given wins over what was observed, and that over what is assumed.
 
-    ``releases``: the looks of each, which ``service`` was made of, for what only gates find in them.
+    ``releases``: the looks of each, which ``service`` was made of, for what only gates find in them. ``suite_texts``:
+    how many texts of suites are asked beside it.
 
     Raises:
         UsageError: neither given nor observed how many requests there are, or a given number is not finite.
@@ -72,7 +85,17 @@ def traffic_known(
             found[name] = Known(name, float(str(assumed[name])), "assumed")
     slices, told = _slices(policy.gates, service, found["disagreement_ratio"].value)
     numbers: dict[str, Any] = {name: known.value for name, known in found.items()}
-    return Traffic(steps=(), slices=slices, **numbers), (*found.values(), *told)
+    traffic = ReleaseTraffic(steps=(), slices=slices, **numbers)
+    if suite_texts is None:
+        return traffic, (*found.values(), *told)
+    return replace(traffic, suite_texts=int(suite_texts.value)), (*found.values(), suite_texts, *told)
+
+
+def suite_texts_known(given: int | None, in_files: int) -> Known | None:
+    """Return how many texts of suites are asked: as given, else all that stand in the files. None: there is none."""
+    if given is not None:
+        return Known(SUITE_TEXTS, given, "given")
+    return Known(SUITE_TEXTS, in_files, "policy") if in_files else None
 
 
 def _slices(
