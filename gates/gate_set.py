@@ -54,6 +54,23 @@ class GateSetState:
     clock_set_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A look as the gates may use it, by the clock as it was before it was set; what is wrong with it; and what its
+    labels tell of labelling. ``owed``: gates whose exact test is still to be made."""
+
+    look: Look
+    found: Sequence[Problem]
+    doubt: Problem | None
+    labelling: Labelling
+    timing: Timing
+    accepted: bool
+    owed: frozenset[str]
+
+    def timing_of(self, gate: Gate[Any]) -> Timing:
+        return replace(self.timing, due=True) if gate.name in self.owed and not self.timing.due else self.timing
+
+
 class GateSet:
     """The gates that a policy configures.
 
@@ -87,7 +104,36 @@ class GateSet:
 
         Raises ``ValueError`` for a state that another policy started.
         """
-        told, look = look, before_it_was_set(look, state.clock_set_s)  # no gate has a time that runs back or leaps
+        read = self._read(state, look)
+        before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)
+        if before.keys() != set(self.names):  # the order is the set's own: what stores a state may sort its keys
+            raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
+        failures = {failure.gate: failure for failure in state.failures}
+        after: dict[str, object] = {}
+        verdicts: list[Verdict] = []
+        owed: list[str] = []
+        for gate in self._gates:
+            after[gate.name], verdict = self._judge(gate, before[gate.name], read)
+            if self._owes(gate, verdict, read):
+                owed.append(gate.name)
+            if verdict.outcome is Outcome.FAIL and not verdict.advisory:
+                failures.setdefault(gate.name, Failure(gate.name, read.look.sequence, verdict.reason, verdict.freezes))
+            verdicts.append(_latched(verdict, failures.get(gate.name)))
+        following = replace(
+            state,
+            gates=tuple(after.items()),
+            sequence=look.sequence if read.accepted else state.sequence,
+            end_s=read.look.window.end_s if read.accepted and not _uncounted(look) else state.end_s,
+            deadline_spent=state.deadline_spent or read.timing.due,
+            deadline_owed=tuple(owed),
+            failures=tuple(failures.values()),
+            labelling=read.labelling,
+        )
+        same_clock = read.look.window == look.window
+        return following, tuple(verdicts if same_clock else (replace(one, window=look.window) for one in verdicts))
+
+    def _read(self, state: GateSetState, look: Look) -> "_Read":
+        look = before_it_was_set(look, state.clock_set_s)  # no gate has a time that runs back or leaps
         found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
         accepted = not any(problem.source == LOOK for problem in found)
         doubt = self._doubt(look, found)
@@ -99,47 +145,38 @@ class GateSet:
         due = accepted and _due(state, look)
         fraction = self.policy.deadline_fraction if state.deadline_s is not None else 0.0
         timing = Timing(fraction, due=due, labels=labelling.times(look.classes, self.policy.labels))
-        failures = {failure.gate: failure for failure in state.failures}
-        usable = _usable(look, found)
-        before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)
-        if before.keys() != set(self.names):  # the order is the set's own: what stores a state may sort its keys
-            raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
-        after: dict[str, object] = {}
-        verdicts: list[Verdict] = []
-        owed: list[str] = []
-        for gate in self._gates:
-            tested = due or gate.name in state.deadline_owed
-            if gate.stage is Stage.SHADOW and not look.mirrors:
-                after[gate.name] = before[gate.name]
-                verdicts.append(_without_mirror(gate, look))
-                continue
-            blocking = next((p for p in found if p.source == LOOK or p.source in gate.sources), None)
-            if blocking is not None:
-                after[gate.name], verdict = before[gate.name], _error(gate, look, blocking)
-            else:
-                own = timing if tested == due else replace(timing, due=tested)
-                after[gate.name], verdict = _judged(gate, before[gate.name], usable, own)
-                verdict = _suspecting(verdict, before[gate.name], after[gate.name])
-                if gate.name in self._hurried and (wait := timing.labels.wait):
-                    after[gate.name], verdict = forgotten(after[gate.name]), _waiting(verdict, wait)
-                verdict = _error(gate, look, doubt) if doubt is not None and LABELS in gate.sources else verdict
-            held = timing.labels.wait if gate.name in self._hurried else timing.labels.hold
-            if tested and (verdict.outcome is Outcome.ERROR or (held and LABELS in gate.sources)):
-                owed.append(gate.name)
-            if verdict.outcome is Outcome.FAIL and not verdict.advisory:
-                failures.setdefault(gate.name, Failure(gate.name, look.sequence, verdict.reason, verdict.freezes))
-            verdicts.append(_latched(verdict, failures.get(gate.name)))
-        following = replace(
-            state,
-            gates=tuple(after.items()),
-            sequence=look.sequence if accepted else state.sequence,
-            end_s=look.window.end_s if accepted and not _uncounted(look) else state.end_s,
-            deadline_spent=state.deadline_spent or due,
-            deadline_owed=tuple(owed),
-            failures=tuple(failures.values()),
-            labelling=labelling,
+        return _Read(
+            _usable(look, found),
+            found,
+            doubt,
+            labelling,
+            timing,
+            accepted=accepted,
+            owed=frozenset(state.deadline_owed),
         )
-        return following, tuple(replace(one, window=told.window) if look is not told else one for one in verdicts)
+
+    def _judge(self, gate: Gate[Any], state: object, read: "_Read") -> tuple[object, Verdict]:
+        """Return the gate's next state and its verdict; the state as it was where it cannot use the look."""
+        if _has_no_copies(gate, read.look):
+            return state, _without_mirror(gate, read.look)
+        blocking = next((one for one in read.found if one.source == LOOK or one.source in gate.sources), None)
+        if blocking is not None:
+            return state, _error(gate, read.look, blocking)
+        after, verdict = _judged(gate, state, read.look, read.timing_of(gate))
+        verdict = _suspecting(verdict, state, after)
+        if gate.name in self._hurried and (wait := read.timing.labels.wait):
+            after, verdict = forgotten(after), _waiting(verdict, wait)
+        if read.doubt is not None and LABELS in gate.sources:
+            verdict = _error(gate, read.look, read.doubt)
+        return after, verdict
+
+    def _owes(self, gate: Gate[Any], verdict: Verdict, read: "_Read") -> bool:
+        """Return whether the gate could conclude nothing where its exact test was to be made."""
+        if _has_no_copies(gate, read.look) or not read.timing_of(gate).due:
+            return False
+        times = read.timing.labels
+        held = times.wait if gate.name in self._hurried else times.hold
+        return verdict.outcome is Outcome.ERROR or bool(held and LABELS in gate.sources)
 
     def _doubt(self, look: Look, found: Sequence[Problem]) -> Problem | None:
         """Return why no gate that reads labels can be judged now, though what it needs is there."""
@@ -195,6 +232,10 @@ def _waiting(verdict: Verdict, reason: str) -> Verdict:
     if verdict.outcome is Outcome.ERROR:
         return verdict
     return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason, samples_needed=None)
+
+
+def _has_no_copies(gate: Gate[Any], look: Look) -> bool:
+    return gate.stage is Stage.SHADOW and not look.mirrors
 
 
 def _without_mirror(gate: Gate[Any], look: Look) -> Verdict:
