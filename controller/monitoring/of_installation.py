@@ -33,7 +33,7 @@ def _controller() -> Iterator[Alert]:
         f"(max({up}) == 0) or absent({up})",
         Severity.PAGE,
         About.SERIN,
-        "No controller answers: traffic stays as it is, no release goes on, none is rolled back",
+        "No controller answers: traffic stays as it is, and no release advances or is rolled back",
         for_s=_MISSING_S,
     )
     yield Alert(
@@ -41,7 +41,7 @@ def _controller() -> Iterator[Alert]:
         f"({stopped}) or (max({names.LEADS_METRIC}) == 0)",
         Severity.PAGE,
         About.SERIN,
-        "The controller answers and does nothing: it leads no more, or its rounds have stopped",
+        "The controller answers but does nothing: it has lost the lease, or its rounds have stopped",
         for_s=60,
     )
     yield Alert(
@@ -57,7 +57,7 @@ def _controller() -> Iterator[Alert]:
         f"max({names.POLICY_FAULTS_METRIC}) > 0",
         Severity.TICKET,
         About.SERIN,
-        "{{ $value }} policies are not followed: `serin policy check` says why",
+        "Policies not followed: {{ $value }}. `serin policy check` says why",
         for_s=300,
     )
     yield Alert(
@@ -65,7 +65,7 @@ def _controller() -> Iterator[Alert]:
         f"time() - min by ({names.TARGET_LABEL}) ({names.NOTICES_OLDEST_METRIC}) > {_UNTOLD_S:g}",
         Severity.TICKET,
         About.SERIN,
-        "Nobody is told of what happens at {{ $labels.target }}: `serin status` says why",
+        "Notices to {{ $labels.target }} are not delivered: `serin status` says why",
         for_s=60,
     )
     yield Alert(
@@ -73,7 +73,7 @@ def _controller() -> Iterator[Alert]:
         f"min(predict_linear({names.DISK_FREE_METRIC}[6h], {_DISK_AHEAD_S:g})) < 0",
         Severity.TICKET,
         About.SERIN,
-        "The disk of the home is full within three days, if it goes on like that",
+        "At this rate the disk of Serin's home is full within three days",
         for_s=1_800,
     )
 
@@ -87,7 +87,7 @@ def _journal(policies: Collection[ReleasePolicy]) -> Alert:
         f"max(rate({names.JOURNAL_ENTRIES_METRIC}[1h])) > {most:.6g}",
         Severity.TICKET,
         About.SERIN,
-        f"The journal takes {{{{ $value | humanize }}}} entries a second; these policies explain {most:.3g}",
+        f"The journal grows by {{{{ $value | humanize }}}} entries a second; the policies explain {most:.3g}",
         for_s=1_800,
     )  # fmt: skip
 
@@ -100,7 +100,7 @@ def _targets(users: UserSeries) -> Iterator[Alert]:
         f"(max({gateway}) == 0) or absent({gateway})",
         Severity.PAGE,
         About.SERIN,
-        "The gateway does not tell what users get: no alert about users can come, and releases wait",
+        "The gateway's metrics are missing: alerts about users cannot fire, and releases wait",
         for_s=_MISSING_S,
     )
     yield Alert(
@@ -116,7 +116,7 @@ def _targets(users: UserSeries) -> Iterator[Alert]:
         f"max by ({OF_VERSION}) ({names.WEIGHT_METRIC}) > 0 unless on ({OF_VERSION}) {replicas}",
         Severity.TICKET,
         About.REPLICA,
-        f"{WHO} has users and no target that tells of it",
+        f"{WHO} serves users, but Prometheus has no target for it",
         for_s=_MISSING_S,
     )
     yield Alert(
@@ -124,7 +124,7 @@ def _targets(users: UserSeries) -> Iterator[Alert]:
         f"sum(increase({names.GATEWAY_NO_CLUSTER_METRIC}[5m])) > 10",
         Severity.PAGE,
         About.USERS,
-        "{{ $value | humanize }} requests within 5 minutes to a model for which no version is known",
+        "{{ $value | humanize }} requests in 5 minutes were for a model with no version to answer them",
     )
 
 
@@ -138,21 +138,21 @@ def _processes() -> Iterator[Alert]:
         f"{gained(names.OOM_KILLS_METRIC, 'max')} > 0",
         Severity.PAGE,
         About.REPLICA,
-        f"{WHO}: a process was killed for memory",
+        f"{WHO}: the OOM killer ended a process",
     )
     yield Alert(
         "SerinWorkersLost",
         f"{gained(names.WORKER_RESTARTS_METRIC, 'sum')} > 0",
         Severity.TICKET,
         About.REPLICA,
-        f"{WHO}: inference workers ended and were replaced",
+        f"{WHO}: inference workers died and were replaced",
     )
     yield Alert(
         "SerinThrottled",
         f"max by ({OF_VERSION}) ({throttled}) > 0.1",
         Severity.TICKET,
         About.REPLICA,
-        f"{WHO}: its quota keeps it from running",
+        f"{WHO}: throttled by its CPU quota",
         for_s=600,
     )
     yield Alert(
@@ -160,7 +160,7 @@ def _processes() -> Iterator[Alert]:
         f"{gained(names.ACCESS_REFUSED_METRIC, 'sum')} > {_REFUSED_MIN}",
         Severity.TICKET,
         About.REPLICA,
-        f"{WHO}: {{{{ $value | humanize }}}} requests within 15 minutes came from nobody who may ask",
+        f"{WHO}: {{{{ $value | humanize }}}} requests were refused in 15 minutes (401, 403 or 429)",
     )
 
 
@@ -175,5 +175,5 @@ def _signals() -> Sequence[Alert]:
             About.RELEASE,
             "{{ $labels.model }} is frozen",
         ),
-        Alert("SerinWatchdog", "vector(1)", Severity.NONE, About.SERIN, "Alerts are evaluated"),
+        Alert("SerinWatchdog", "vector(1)", Severity.NONE, About.SERIN, "Alerts are being evaluated"),
     )

@@ -55,8 +55,8 @@ class _Model:
                 " and ".join((*both, enough)),
                 Severity(row.urgency.value),
                 About.USERS,
-                f"{{{{ $labels.model }}}}: {_SHARE} of users' requests failed within {window}; {number(allowed)} spend "
-                f"{row.budget_ratio:.0%} of the error budget in that time; most by version "
+                f"{{{{ $labels.model }}}}: {_SHARE} of users' requests failed in {window}; "
+                f"a share of {number(allowed)} spends {row.budget_ratio:.0%} of the error budget in that time; most errors are from version "
                 f"{{{{ with query `topk(1, {worst})` }}}}{most}{{{{ end }}}}",
                 labels={"window": window},
             )
@@ -90,7 +90,7 @@ class _Model:
             f"{self._in(recorded)} > {number(ms_max)} and {self._in(kept.requests_in(window_s))} >= {requests}",
             how,
             About.USERS,
-            f"{WHO}: P{100 * quantile:.0f} is {{{{ $value | humanize }}}} ms, the objective {number(ms_max)} ms",
+            f"{WHO}: P{100 * quantile:.0f} is {{{{ $value | humanize }}}} ms; the objective is {number(ms_max)} ms",
             for_s=300,
         )
 
@@ -103,13 +103,20 @@ class _Model:
             yield self._cost(limits.replica_hour_price)
         ticket, page = Severity.TICKET, Severity.PAGE
         table = (
-            ("Queueing", kept.QUEUE_DEPTH, limits.queue_depth_max, page, 300, "{{ $value | humanize }} requests wait"),
-            ("MemoryNearLimit", kept.MEMORY_RATIO, limits.memory_ratio_max, ticket, 600, f"{_SHARE} of its memory"),
-            ("CpuBusy", kept.CPU_RATIO, limits.cpu_ratio_max, ticket, 900, f"{_SHARE} of its cores"),
-            ("GpuBusy", kept.GPU_RATIO, limits.gpu_ratio_max, ticket, 900, f"{_SHARE} of its busiest GPU"),
-            ("ColdStarts", kept.COLD_RATIO, limits.cold_start_ratio_max, ticket, 900, f"{_SHARE} of requests are cold"),
-            ("UnknownTokens", kept.UNKNOWN_RATIO, limits.unknown_token_ratio_max, ticket, 900, f"{_SHARE} are unknown"),
-            ("Truncated", kept.TRUNCATED_RATIO, limits.truncated_ratio_max, ticket, 900, f"{_SHARE} of texts are cut"),
+            ("Queueing", kept.QUEUE_DEPTH, limits.queue_depth_max, page, 300,
+             "{{ $value | humanize }} requests are waiting"),
+            ("MemoryNearLimit", kept.MEMORY_RATIO, limits.memory_ratio_max, ticket, 600,
+             f"{_SHARE} of its memory is in use"),
+            ("CpuBusy", kept.CPU_RATIO, limits.cpu_ratio_max, ticket, 900,
+             f"its cores are {_SHARE} busy"),
+            ("GpuBusy", kept.GPU_RATIO, limits.gpu_ratio_max, ticket, 900,
+             f"its busiest GPU is {_SHARE} busy"),
+            ("ColdStarts", kept.COLD_RATIO, limits.cold_start_ratio_max, ticket, 900,
+             f"{_SHARE} of requests met a cold worker"),
+            ("UnknownTokens", kept.UNKNOWN_RATIO, limits.unknown_token_ratio_max, ticket, 900,
+             f"{_SHARE} of tokens are unknown"),
+            ("Truncated", kept.TRUNCATED_RATIO, limits.truncated_ratio_max, ticket, 900,
+             f"{_SHARE} of texts are truncated"),
         )  # fmt: skip
         for name, recorded, most, severity, for_s, what in table:
             if most is not None:

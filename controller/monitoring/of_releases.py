@@ -38,7 +38,7 @@ def _champion(model: str) -> Iterator[Alert]:
         f"max by ({names.MODEL_LABEL}, {names.CAUSE_LABEL}) ({asked}) > 0",
         Severity.TICKET,
         About.RELEASE,
-        "{{ $labels.model }}: retraining is asked for, by {{ $labels.cause }}: `serin status` says why",
+        "{{ $labels.model }}: retraining is asked for (cause: {{ $labels.cause }}); `serin status` says why",
     )
     looked = f"max by ({names.MODEL_LABEL}) ({series(model, names.CHAMPION_LOOK_METRIC)})"
     yield Alert(
@@ -46,7 +46,7 @@ def _champion(model: str) -> Iterator[Alert]:
         f"(time() - {looked}) > {_UNWATCHED_S:g}",
         Severity.TICKET,
         About.SERIN,
-        f"{{{{ $labels.model }}}}: the version that serves was last looked at {_SINCE} ago",
+        f"{{{{ $labels.model }}}}: the watch last looked at the serving version {_SINCE} ago",
         for_s=300,
     )
 
@@ -66,7 +66,7 @@ def _drift(model: str, drift: DriftPolicy) -> Alert:
         f"max by ({_BY_GATE}) ({' or '.join(parts)})",
         Severity.TICKET,
         About.RELEASE,
-        f"{WHO}: {{{{ $labels.gate }}}} is at {{{{ $value | humanize }}}}: label fresh requests, think of retraining",
+        f"{WHO}: {{{{ $labels.gate }}}} is at {{{{ $value | humanize }}}}: label fresh requests, consider retraining",
         for_s=600,
     )
 
@@ -85,7 +85,7 @@ def _waiting(policy: ReleasePolicy) -> Iterator[Alert]:
         f"{_age(model, 'shadow', 'canary')} > {number(half_s)}",
         Severity.TICKET,
         About.RELEASE,
-        f"{WHO} has been in {{{{ $labels.phase }}}} for {_SINCE}, half of the time that it has for all",
+        f"{WHO} has been in {{{{ $labels.phase }}}} for {_SINCE}, half of the time before its deadline",
     )
     yield Alert(
         "SerinReleaseStuck",
@@ -99,7 +99,7 @@ def _waiting(policy: ReleasePolicy) -> Iterator[Alert]:
         f"{_age(model, 'held')} > {number(_WAITED_S)}",
         Severity.TICKET,
         About.RELEASE,
-        f"{WHO} has been held for {_SINCE}: a person decides",
+        f"{WHO} has been held for {_SINCE}: a person has to decide",
     )
 
 
@@ -113,7 +113,7 @@ def _watching(policy: ReleasePolicy) -> Iterator[Alert]:
             f"{fault} {word} on ({OF_VERSION}) {phases}",
             severity,
             About.RELEASE,
-            f"{WHO}: {{{{ $labels.source }}}} cannot be read, so nothing is judged by it",
+            f"{WHO}: {{{{ $labels.source }}}} cannot be read, so no gate can judge by it",
             for_s=_BLIND_S,
         )
     yield Alert(
@@ -121,7 +121,7 @@ def _watching(policy: ReleasePolicy) -> Iterator[Alert]:
         f"max by ({_BY_GATE}) ({series(model, names.BREACH_METRIC)}) == 1",
         Severity.PAGE,
         About.RELEASE,
-        f"{WHO}: {{{{ $labels.gate }}}} misses its objective and was compared with nothing: nothing is rolled back",
+        f"{WHO}: {{{{ $labels.gate }}}} misses its objective; with nothing to compare it to, nothing is rolled back",
     )
     for phase, probation in (("shadow|canary", False), ("probation", True)):
         allowed_s = max(_SHORT_LOOK_S, _LOOKS_MISSED * policy.written_every_s(probation=probation))
@@ -140,7 +140,7 @@ def _ended(model: str) -> Iterator[Alert]:
     blamed = series(model, names.BLAMED_METRIC)
     by = f"{{{{ range query `{blamed}` }}}}{{{{ .Labels.{names.GATE_LABEL} }}}} {{{{ end }}}}failed"
     for name, phase, severity, what in (
-        ("SerinReleaseRolledBack", "rolled_back", Severity.PAGE, f"was rolled back: {by}. The former one serves"),
+        ("SerinReleaseRolledBack", "rolled_back", Severity.PAGE, f"was rolled back: {by}. The former version serves"),
         ("SerinReleaseRejected", "rejected", Severity.TICKET, f"was rejected before any user saw it: {by}"),
         ("SerinModelChanged", "probation", Severity.INFO, "answers all users now"),
     ):  # fmt: skip

@@ -87,13 +87,13 @@ def test_what_people_are_told_has_the_numbers_and_the_culprit(tmp_path: Path) ->
         "SerinErrorBudgetBurns": (
             {"severity": "page", "about": "users", "model": "intent", "window": "1h"},
             (
-                "intent: 12.86% of users' requests failed within 1h; 0.0144 spend 2% of the error budget in that time; "
-                "most by version 7"
+                "intent: 12.86% of users' requests failed in 1h; a share of 0.0144 spends 2% of the error budget "
+                "in that time; most errors are from version 7"
             ),
         ),
         "SerinReleaseRolledBack": (
             {"severity": "page", "about": "release", "model": "intent", "model_version": "7", "phase": "rolled_back"},
-            "intent version 7 was rolled back: errors.live failed. The former one serves",
+            "intent version 7 was rolled back: errors.live failed. The former version serves",
         ),
     }
     policy = replace(
