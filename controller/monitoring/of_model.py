@@ -56,7 +56,8 @@ class _Model:
                 Severity(row.urgency.value),
                 About.USERS,
                 f"{{{{ $labels.model }}}}: {_SHARE} of users' requests failed in {window}; "
-                f"a share of {number(allowed)} spends {row.budget_ratio:.0%} of the error budget in that time; most errors are from version "
+                f"a share of {number(allowed)} spends {row.budget_ratio:.0%} of the error budget in that time; "
+                "most errors are from version "
                 f"{{{{ with query `topk(1, {worst})` }}}}{most}{{{{ end }}}}",
                 labels={"window": window},
             )
