@@ -24,9 +24,9 @@ SEED: Final = 11
 
 _INTRODUCTION: Final = """# At scale
 
-Written by `make bench-scale`; do not edit. A simulation fed with what one replica was measured to take, for two of the
-services that one replica grows into: 10,000 requests a second on a cluster, and a few calls an hour that are paid for
-one by one. Nothing here was run on a cluster of that size.
+Written by `make bench-scale`; do not edit. A simulation, based on measurements of one replica, of two services: 10,000
+requests a second on a cluster, and a few calls an hour, each paid for by itself. Nothing here was run on a cluster of
+that size.
 """
 
 
@@ -80,9 +80,10 @@ def lines(figures: Figures, capture_ratios: Mapping[float, float]) -> Iterator[s
 def _measured(figures: Figures) -> Iterator[str]:
     yield "## Measured\n"
     yield _prose(
-        f"On {figures.machine}, one core a replica, encoders in turn; random weights, so that only their speed means "
-        "anything; texts of 38 tokens on average. Other work went on beside: a quiet machine takes some 0.6 of these "
-        "times ([serving](benchmarks/serving.md)), and so of replicas and prices; between encoders the ratios hold."
+        f"On {figures.machine}, one core per replica, one encoder after the other; random weights, so only speed means "
+        "anything here; texts of 38 tokens on average. The machine was also doing other work: a quiet one takes some "
+        "0.6 of these times ([serving](benchmarks/serving.md)), and needs some 0.6 of the replicas and prices; the "
+        "ratios between encoders hold."
     )
     rows = [
         [
@@ -96,21 +97,21 @@ def _measured(figures: Figures) -> Iterator[str]:
         for encoder in figures.encoders
     ]
     yield from _table(
-        ["encoder", "M parameters", "processor ms a text, served", "longest text, ms", "start, s", "memory, MB"], rows
+        ["encoder", "M parameters", "processor ms per text, served", "longest text, ms", "start, s", "memory, MB"], rows
     )
 
 
 def _fleet(services: Sequence[tuple[Encoder, Service | None]]) -> Iterator[str]:
     yield f"\n## 10,000 requests a second, P95 below {OBJECTIVE_P95_MS:g} ms\n"
     yield _prose(
-        "Each replica answers one text after the other; the gateway asks the less loaded of two. *Load* is "
-        "the share of its time that a replica may be busy until P95 reaches the objective (found by "
-        f"playing {TEXTS:,} requests on {SIMULATED} replicas); the autoscaler aims at {HEADROOM_RATIO:.0%} "
-        f"of it. The day has a night at {day.NIGHT_RATIO:.0%} of the peak and {day.BURSTS} bursts of half "
-        f"as much again, and the autoscaler is the HPA with its defaults (looks every {day.SYNC_S} s, "
-        f"{day.TOLERANCE_RATIO:.0%} tolerance, {day.CALM_S} s before it takes replicas away). *Late* are "
-        "requests that came in a second in which more was asked than could be answered. A replica costs "
-        f"{CORE_HOUR_PRICE} an hour (assumed: your own price changes the last columns, not their ratio)."
+        "Each replica answers one text at a time; the gateway picks the less loaded of two replicas. *Load* is the "
+        "share of its time that a replica may be busy before P95 reaches the objective (found by simulating "
+        f"{TEXTS:,} requests on {SIMULATED} replicas); the autoscaler aims at {HEADROOM_RATIO:.0%} of it. At night "
+        f"traffic falls to {day.NIGHT_RATIO:.0%} of the peak; {day.BURSTS} bursts a day add half as much again. The "
+        f"autoscaler is the HPA with its defaults (it looks every {day.SYNC_S} s, tolerates {day.TOLERANCE_RATIO:.0%} "
+        f"and waits {day.CALM_S} s before it removes replicas). *Late* requests came in a second with more requests "
+        f"than could be answered. A replica costs {CORE_HOUR_PRICE} an hour (assumed: your "
+        "own price changes the last columns, not their ratio)."
     )
     rows = []
     reference = next((one for encoder, one in services if one is not None and encoder.name == "BERT fp32"), None)
@@ -135,13 +136,13 @@ def _fleet(services: Sequence[tuple[Encoder, Service | None]]) -> Iterator[str]:
         [
             "encoder",
             "load",
-            "requests/s a replica",
+            "requests/s per replica",
             "P50 / P95 / P99, ms",
-            "replicas in the day",
-            "canary at 5 %: more",
+            "replicas during the day",
+            "extra for a 5 % canary",
             "late",
             "price of 1,000",
-            "of BERT fp32's",
+            "relative to BERT fp32",
         ],
         rows,
     )
@@ -155,21 +156,21 @@ def _thirds(services: Sequence[tuple[Encoder, Service | None]]) -> Iterator[str]
         small, large = found.get(f"DistilBERT {precision}"), found.get(f"BERT {precision}")
         if small is not None and large is not None:
             ratio = small.price / large.price
-            yield f"\nIn {precision}, DistilBERT costs {ratio:.0%} of BERT a request (asked: at most 67 %)."
+            yield f"\nIn {precision}, DistilBERT costs {ratio:.0%} of BERT per request (required: at most 67 %)."
         elif small is not None:
             yield f"\nIn {precision}, BERT cannot meet the objective on such cores at any load; DistilBERT can."
 
 
 def _around(figures: Figures, capture_ratios: Mapping[float, float], replicas: int) -> Iterator[str]:
     series = replicas * figures.replica_series + 2 * figures.gateway_series
-    yield f"\n## What stands around it, at the peak of a canary of DistilBERT int8 ({replicas} replicas)\n"
+    yield f"\n## What else that takes, at the peak of a canary of DistilBERT int8 ({replicas} replicas)\n"
     yield _prose(
-        f"Prometheus holds {series:,} series ({figures.replica_series} a replica, {figures.gateway_series} a version "
-        f"at the gateway) and takes {series / SCRAPE_S:,.0f} samples a second at a scrape every {SCRAPE_S} s. The "
-        f"journal grows by {figures.journal_mb_day:g} MB a day of a release in probation, whatever the traffic (`make "
-        "bench-journal`). How many answers are sampled while the release goes on follows from what the gates need "
-        "(`serin plan`; here the default policy's): the fewer are labelled, the more have to be sampled so that labels "
-        "meet samples."
+        f"Prometheus holds {series:,} series ({figures.replica_series} per replica, {figures.gateway_series} per "
+        f"version at the gateway) and takes {series / SCRAPE_S:,.0f} samples a second, scraping every {SCRAPE_S} s. "
+        f"The journal grows by {figures.journal_mb_day:g} MB for each day that a release is in probation, whatever the "
+        "traffic (`make bench-journal`). How many answers are sampled during a release depends on what the gates need "
+        "(`serin plan`; here by the default policy): the fewer requests are labelled, the more have to be sampled so "
+        "that labels meet samples."
     )
     rows = []
     for labelled, captured in capture_ratios.items():
@@ -183,21 +184,20 @@ def _around(figures: Figures, capture_ratios: Mapping[float, float], replicas: i
                 f"{per_s * 3600 * figures.sample_bytes / 1e9:,.1f}",
             ]
         )
-    head = ["requests labelled", "sampled", "samples a second", "cores of the controller", "GB an hour of release"]
+    head = ["requests labelled", "sampled", "samples a second", "cores of the controller", "GB per hour of release"]
     yield from _table(head, rows)
-    yield "\nWhat is kept is bounded by `samples_mb_max`, whatever comes."
+    yield "\n`samples_mb_max` bounds what is kept, however much arrives."
 
 
 def _sporadic(figures: Figures) -> Iterator[str]:
     encoder = figures.encoder("DistilBERT int8")
-    yield "\n## Paid by the call\n"
+    yield "\n## Paid per call\n"
     yield _prose(
-        "The same image on a platform that ends a replica when it is idle (Knative Serving, or KServe in "
+        "The same image on a platform that stops idle replicas (Knative Serving, or KServe in "
         "its serverless mode): it listens on one port, is ready when its engine answers, and drains at "
         f"SIGTERM. DistilBERT int8 starts in {encoder.start_s:.1f} s, and {POD_S:g} s are assumed for the "
-        f"pod, its image and package on the node. A replica is ended {IDLE_S:g} s after its last answer "
-        "(Knative's default). Calls come at random moments; a call that comes later than that after the "
-        "one before waits for a start."
+        f"pod, its image and package on the node. A replica is stopped {IDLE_S:g} s after its last answer "
+        "(Knative's default). Calls come at random moments; a call that comes after a longer gap waits for a start."
     )
     rows = []
     for calls in CALLS_PER_H:
@@ -211,17 +211,18 @@ def _sporadic(figures: Figures) -> Iterator[str]:
         [
             "calls an hour",
             "wait for a start",
-            "seconds paid a call",
+            "seconds paid per call",
             "price of 1,000 calls",
-            "of a replica that always runs",
+            "relative to a replica that always runs",
         ],
         rows,
     )
     yield ""
     yield _prose(
-        'To keep cold starts below 1 % at few calls, let one replica stay (`autoscaling.knative.dev/min-scale: "1"`): '
-        "from some 60 calls an hour on it costs little more. A release needs both versions awake for as long as it "
-        "lasts, whatever the calls: capacity that is not ready is given no traffic."
+        "To keep cold starts below 1 % with few calls, keep one replica running "
+        '(`autoscaling.knative.dev/min-scale: "1"`): from some 60 calls an hour on it costs little more. A release '
+        "needs both versions running for as long as it "
+        "lasts, however few calls come: capacity that is not ready gets no traffic."
     )
 
 

@@ -16,41 +16,42 @@ _INTRODUCTION = """# Serving, measured
 
 Written by `make bench-serving`; do not edit. Two models answer the same texts: a full-size DistilBERT (6 layers, 768
 wide, 66 M parameters; **random weights**, so only its speed means anything) and the demo's model (2 layers). Texts are
-the demo's held-out sentences, one to eight together: half are one question, a tenth are letters of 95 to 166 tokens; 38
-tokens on average. Everything runs on loopback with one compute thread, measurements take turns, and ratios are taken
-within a round; figures are medians of rounds, percentiles are those of all rounds together.
+the demo's held-out sentences, one to eight joined together: half are one question, a tenth are letters of 95 to 166
+tokens; the average is 38 tokens. Everything runs on loopback with one compute thread, measurements alternate, and
+ratios are taken within a round; figures are medians of rounds, percentiles are over all rounds together.
 
 * *Bare engine*: `serving.inference.engine` in one process without a server, text by text and in perfect batches (texts
-  of like length, in the size that suits it best).
-* *Saturated*: 32 connections, each sends again once it is answered; every text as often as the others.
-* *At half of that rate*: at random moments (a Poisson process), whether or not the others are answered; a request's
-  time counts from its moment.
-* *The others* serve the very same weights with transformers and torch (fp32); before anything is timed, their answers
-  must be those of our fp32 engine (within 1e-4). Each is written as its documentation advises (`tests/bench/rivals`),
-  with its own batching, at the batch size at which the pipeline is fastest on these texts (1 for 66 M, where a batch
-  only adds padding; 16 for the demo's model). Beside them every server has one core, the same one. "Same rate" is half
-  of what the *other* can take.
-* *Batch*: files of texts, all different (768 for 66 M, 7,903 for the demo's model), on all cores. The bar is on the
-  scoring alone, as it is in a file that takes an hour: the pipeline tells how long it scored after its first text, and
-  of `python -m serving.batch` it is what all texts take longer than one. "With the start" is the whole process of each.
+  of similar length, in its fastest batch size).
+* *Saturated*: 32 connections, each of which sends again once it is answered; every text is sent equally often.
+* *At half of that rate*: requests come at random moments (a Poisson process), whether or not earlier ones are answered;
+  a request's latency counts from its moment.
+* *The other servers* use the same weights with transformers and torch (fp32); before anything is timed, their answers
+  must match our fp32 engine's (within 1e-4). Each is written as its documentation advises (`tests/bench/rivals`), with
+  its own batching, at the batch size at which the pipeline is fastest on these texts (1 for 66 M, where a batch only
+  adds padding; 16 for the demo's model). In these comparisons every server runs on one core, the same one. "Same rate"
+  is half of what the *other* server can take.
+* *Batch*: files of texts, all different (768 for 66 M, 7,903 for the demo's model), on all cores. The bar applies to
+  scoring alone, which is what counts in a file that takes an hour: for the pipeline, the time that it reports after its
+  first text; for `python -m serving.batch`, the time for all texts less the time for one. "With the start" is the whole
+  process of each.
 """
 
 _BUSY = """
-**The machine was busy** (load average up to {load:.0f} on {cores:.0f} cores while this was measured: other work ran
-beside it). Times and requests/s are then those of a fraction of a core; ratios within a round hold better, and
-processor time hardly moves. Run it again on a quiet machine before you quote a time.
+**The machine was busy** (load average up to {load:.0f} on {cores:.0f} cores during the measurement, from other work).
+Times and requests/s are then those of a fraction of a core; ratios within a round are more reliable, and processor
+time hardly changes. Run it again on a quiet machine before you quote a time.
 """
 
 _REPRODUCE = """
-## Again
+## How to reproduce it
 
-`tests/bench/rivals/prepare.sh` installs the others once (an environment of their own; `SERIN_RIVALS` says where), then
-`make bench-serving` measures all of it: about half an hour on two quiet cores. It goes on where it was
+`tests/bench/rivals/prepare.sh` installs the other servers once (in their own environment; `SERIN_RIVALS` says where),
+then `make bench-serving` measures everything: about half an hour on two quiet cores. It resumes where it was
 interrupted, as long as nothing that it measures has changed; `python -m tests.bench.serving --only int8` measures one
-part and leaves this page alone, `--again` forgets what was measured. The figures as data: `build/bench/serving.json`.
-Why it is built so: [0101](../decisions/0101-serving-path.md), [0102](../decisions/0102-serving-batches.md),
-[0103](../decisions/0103-serving-graphs.md), [0106](../decisions/0106-batch-scoring.md),
-[0113](../decisions/0113-serving-measured.md).
+part and leaves this page alone, `--again` discards earlier measurements. The figures as data:
+`build/bench/serving.json`. Why it is built this way: [0101](../decisions/0101-serving-path.md),
+[0102](../decisions/0102-serving-batches.md), [0103](../decisions/0103-serving-graphs.md),
+[0106](../decisions/0106-batch-scoring.md), [0113](../decisions/0113-serving-measured.md).
 """
 
 Figures = Mapping[tuple[str, str], float]
@@ -90,12 +91,12 @@ def _lines(rows: Sequence[Bar], about: Sequence[Bar], served: Models, figures: F
         ["what", "measured", "bar", "holds"],
         ([row.what, _figure(row), row.bar or "", "yes" if row.holds else "**no**"] for row in asked),
     )
-    yield f"\n![How many times Serin does better](./{_PLOT})\n"
-    yield "## Beside others\n"
+    yield f"\n![By what factor Serin is better](./{_PLOT})\n"
+    yield "## Compared with other servers\n"
     for name, subjects in (("66 M", (served.int8, served.fp32)), ("demo model", (served.demo,))):
         yield from _table(_BESIDE, _beside(name, subjects, figures))
         yield ""
-    yield "## Beside the bare engine\n"
+    yield "## Compared with the bare engine\n"
     yield from _table(_ALONE, _alone(served, figures))
     yield "\n## Everything else that was measured\n"
     told = (
@@ -114,7 +115,7 @@ def _short(value: float) -> str:
 
 
 _SPEEDS: Final = ("texts/s", "P50 ms", "P99 ms", "processor ms/text")
-_BESIDE: Final = ("", "texts/s", "P50 ms", "P99 ms", "processor ms a text", "P99 ms at half", "memory MB")
+_BESIDE: Final = ("", "texts/s", "P50 ms", "P99 ms", "processor ms per text", "P99 ms at half", "memory MB")
 _ALONE: Final = ("", *_SPEEDS)
 
 
