@@ -36,16 +36,14 @@ def _group() -> None:
 def upgrade(
     url_file: Annotated[
         Path | None,
-        typer.Option(
-            "--url-file", help="File with the database's address, in place of a home: for a job of a cluster."
-        ),
+        typer.Option("--url-file", help="File with the database's address, instead of a home: for a job in a cluster."),
     ] = None,
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Make the tables of this release, or bring those of an older one to its schema; twice does no harm.
+    """Make this release's tables, or upgrade those of an older one to its schema; running it twice does no harm.
 
-    End every controller of the database first, and keep a copy of it: there is no way back to an older schema.
+    First stop every controller of the database, and make a copy of it: there is no way back to an older schema.
 
     Example: serin db upgrade --url-file /etc/serin/database/url
     """
@@ -59,9 +57,9 @@ def upgrade(
     if output is Output.JSON:
         say_json({"schema": UPGRADED_SCHEMA, "before": before, "after": after})
     elif before == after:
-        say(f"The database has schema {after} already.")
+        say(f"The database already has schema {after}.")
     else:
-        say(f"The database has schema {after} now." + (f" It had {before}." if before else " It was empty."))
+        say(f"The database now has schema {after}." + (f" It had {before}." if before else " It was empty."))
 
 
 @database_app.command()
@@ -71,9 +69,9 @@ def forget_digest_key(
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Let the next controller that starts digest texts with another key than before.
+    """Let the next controller that starts digest texts with a different key.
 
-    Digests of one text made with the two keys differ: answers of before and after match no more.
+    The same text has different digests with the two keys: answers from before and after no longer match.
 
     Example: serin db forget-digest-key --reason "the key was in a log"
     """
@@ -88,4 +86,4 @@ def forget_digest_key(
     if output is Output.JSON:
         say_json({"schema": FORGOTTEN_SCHEMA, "forgotten": known})
         return
-    say("The next controller that starts says which key it is." if known else "No digest key is on record.")
+    say("The next controller that starts sets the key." if known else "No digest key is on record.")

@@ -22,16 +22,16 @@ def register(app: typer.Typer) -> None:
 def export(
     model: Annotated[str, typer.Argument(help="Whose requests.")],
     out: Annotated[Path, typer.Option("--out", help="The file: .jsonl or .parquet. It is replaced.")],
-    days: Annotated[float, typer.Option("--days", min=0.0, help="Of answers given in the last so many days.")] = 90.0,
+    days: Annotated[float, typer.Option("--days", min=0.0, help="From answers of the last so many days.")] = 90.0,
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Write the texts that were answered and labelled, each with its label, for the next training.
+    """Write answered and labelled texts, each with its label, for the next training.
 
     Texts have to be kept (`serin up --capture-text`). Each line says how likely its text was to be labelled
-    (inclusion_probability), and whether it was because versions disagreed (directed). The file is its owner's alone.
+    (inclusion_probability), and whether it was because versions disagreed (directed). Only its owner may read the file.
 
-    Exit code: 0 written, 3 there is none.
+    Exit code: 0 written, 3 there are none.
 
     Example: serin dataset export intent --out intent.jsonl --days 30
     """

@@ -28,11 +28,11 @@ def doctor(
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Ask everything that Serin depends on whether it answers, and name each fault and the way out.
+    """Check that everything Serin depends on answers, and name each fault and its fix.
 
-    The gateway, each replica, the controller, the registry, Prometheus, the database; what keeps a version that has
-    traffic from being read in Prometheus; files and disk; and releases that another version of Serin recorded and this
-    one cannot read. What was at fault once and is not now is not told. Exit code: 0 all is well, 4 something is not.
+    It checks the gateway, each replica, the controller, the registry, Prometheus and the database; what keeps a version
+    with traffic from being read in Prometheus; files and disk; and releases that another version of Serin recorded and
+    this one cannot read. Past faults are not shown. Exit code: 0 all is well, 4 something is not.
 
     Example: serin doctor intent
     """
@@ -58,7 +58,7 @@ def doctor(
     else:
         _print(parts, found)
         if well:
-            say("Every version that has traffic can be read, and every release.")
+            say("Every version with traffic can be read, and every release.")
     if not well:
         raise typer.Exit(EXIT_ERROR)
 
@@ -87,7 +87,7 @@ def _store(home: "Home") -> "Part":
         with opened(home) as store:
             store.ask()
     except SerinError as error:
-        way_out = "Bring it back; no answer to users needs it."
+        way_out = "Bring it back; answers to users do not need it."
         return Part(part.kind, part.name, part.place, f"does not answer: {error}", way_out)
     return part
 

@@ -44,12 +44,14 @@ def evidence(
     place: Place,
     schema: Annotated[  # noqa: ARG001 - its callback answers
         bool,
-        typer.Option("--schema", is_eager=True, callback=_print_schema, help="Print the format's JSON Schema and end."),
+        typer.Option(
+            "--schema", is_eager=True, callback=_print_schema, help="Print the format's JSON Schema and exit."
+        ),
     ] = False,
 ) -> None:
     """Print the evidence of a release from its journal, JSON Lines (docs/evidence.md says what is in it).
 
-    A line for what the suites were judged by, and one for each look. No texts are in it.
+    One line for what the suites were judged by, and one for each look. It contains no texts.
 
     Example: serin evidence intent-v7-1 > intent-v7-1.jsonl
     """
@@ -70,15 +72,15 @@ def judge(
         typer.Option(
             "--deadline-s",
             min=0,
-            help="Seconds from the first look's start to the gates' deadline; else as recorded, else the policy's.",
+            help="Seconds from the first look's start to the gates' deadline; default: as recorded, else the policy's.",
         ),
     ] = None,
 ) -> None:
-    """Judge recorded evidence again, by the very gates of a release; `--json` prints JSON Lines.
+    """Judge recorded evidence again, with the same gates as a release; `--json` prints JSON Lines.
 
-    The suites come first, then look by look. Advisory verdicts stand in parentheses and do not count.
-    It judges by the rules of this version of Serin, which may not be those that the release was judged by: which, is
-    said on standard error. Exit code, after the last look: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge.
+    The suites come first, then look by look. Advisory verdicts are in parentheses and do not count. It judges by the
+    rules of this version of Serin, which may differ from those of the release; standard error says how. Exit code,
+    after the last look: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge.
 
     Example: serin judge --policy policy.yaml --evidence intent-v7-1.jsonl | tail -n 25
     """
@@ -116,9 +118,9 @@ def _tell(judgement: "Judgement | SuitesJudgement", *, as_json: bool) -> None:
 def backtest(
     policy: PolicyOption,
     evidence: EvidenceOption,
-    runs: Annotated[int, typer.Option(min=1, help="Simulated releases of each candidate.")] = 200,
+    runs: Annotated[int, typer.Option(min=1, help="Simulated releases per candidate.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")] = 1,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core that may be used.")] = 0,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one per available core.")] = 0,
     accuracy_points: Annotated[
         list[float] | None, typer.Option(min=0, max=100, help="Points of accuracy lost; repeat. [default: 1, 2, 5]")
     ] = None,
@@ -137,7 +139,7 @@ def backtest(
     """Try a policy on a service's own recorded traffic: false alarms, misses, and the time to decide.
 
     The evidence is resampled as releases of an equal candidate and of candidates with a regression of known size.
-    Evidence of several releases may stand in one file; the more, the better. Progress goes to standard error.
+    One file may hold the evidence of several releases; the more, the better. Progress goes to standard error.
 
     Example: serin backtest --policy policy.yaml --evidence intent.jsonl --runs 500 --accuracy-points 1.5
     """

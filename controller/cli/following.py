@@ -39,17 +39,17 @@ def wait(
     model: ModelArgument,
     place: Place,
     version: Annotated[
-        str | None, typer.Option("--version", help="Its release, even if it has not begun; no other counts.")
+        str | None, typer.Option("--version", help="The release of this version only, even if it has not begun.")
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", help="Give up after so long; 0: never.")] = 0.0,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", help="Give up after so many seconds; 0: never.")] = 0.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Wait until the model's release is decided, or waits for a person, and end by how it stands.
+    """Wait until the model's release is decided or needs a person; the exit code says how it stands.
 
-    Prints a line at each change of phase. Without --version it is the latest release, of whichever version: name the
-    version where the alias `candidate` starts its release, which may begin after this.
+    Prints a line at each change of phase. Without --version it waits for the latest release, of any version: name the
+    version if the alias `candidate` starts its release, which may begin after this command.
 
-    Exit code: 0 promoted, 1 rolled back or rejected, 3 held, aborted or superseded, 4 it could not be judged, 5 not
+    Exit code: 0 promoted, 1 rolled back or rejected, 3 held, aborted or superseded, 4 could not be judged, 5 not
     settled in time.
 
     Example: serin wait intent --version 7 --timeout-s 7200
@@ -139,10 +139,10 @@ def why(
     place: Place,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say why a release stands where it stands: what decided it, or what it waits for; and how it came there. Of a
-    model, its latest.
+    """Say why a release is where it is: what decided it, or what it waits for, and how it got there. For a model: its
+    latest release.
 
-    Exit code: as that of `serin wait`.
+    Exit code: that of `serin wait`.
 
     Example: serin why intent-v7-1
     """
@@ -170,13 +170,13 @@ def history(
     place: Place,
     model: SomeModelArgument = None,
     since: Annotated[
-        str, typer.Option("--since", help="A time, as 2026-11-26 or 2026-11-26T21:00, or 12h, 7d.")
+        str, typer.Option("--since", help="A time such as 2026-11-26 or 2026-11-26T21:00, or a span such as 12h or 7d.")
     ] = "7d",
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Tell what happened, across releases: who served when, who decided, what was frozen and lifted.
+    """Show what happened, across releases: which version served when, who decided, freezes set and lifted.
 
-    Times are UTC. In a pipe each line has its cells between tabs.
+    Times are UTC. In a pipe the cells of each line are separated by tabs.
 
     Example: serin history intent --since 30d
     """
@@ -229,5 +229,5 @@ def since_s_of(given: str, now: datetime) -> float:
     try:
         at = datetime.fromisoformat(given)
     except ValueError:
-        raise UsageError(f"--since {given}: is no time; write one as 2026-11-26T21:00, or 12h or 7d") from None
+        raise UsageError(f"--since {given}: not a time; write 2026-11-26T21:00, 12h or 7d") from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

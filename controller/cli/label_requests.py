@@ -40,23 +40,25 @@ def register(app: typer.Typer) -> None:
 def label_requests(
     model: ModelArgument,
     place: Place,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="So many at most.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="At most this many.")] = 50,
     since: Annotated[
         str | None,
-        typer.Option("--since", help="Without a release: of answers since then, as 2026-11-26T21:00, or 12h, 7d."),
+        typer.Option(
+            "--since", help="Without a release: from answers since then, such as 2026-11-26T21:00, 12h or 7d."
+        ),
     ] = None,
     form: Annotated[
         Tool | None, typer.Option("--format", help="Print what this tool imports, and nothing else.")
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Print the requests whose truth would tell most, in the order in which to label them, from the top.
+    """Print the requests whose labels would tell most, in the order in which to label them, from the top.
 
-    Those of the release that reads samples; without one, of the version that serves, where texts are kept
-    (`serin up --capture-text`). What the versions answered is in JSON only: whoever sees an answer tends to agree with
-    it. Label them with `serin labels`, or in a tool. In a pipe each line has its cells between tabs.
+    They come from the release that reads samples; without one, from the version that serves, if texts are kept (`serin
+    up --capture-text`). Only JSON shows what the versions answered: people who see an answer tend to agree with it.
+    Label them with `serin labels`, or in a tool. In a pipe the cells of each line are separated by tabs.
 
-    Exit code: 0 there are some, 3 there is none.
+    Exit code: 0 there are some, 3 there are none.
 
     Example: serin label-requests intent --limit 200 --since 1d --format label-studio > tasks.json
     """

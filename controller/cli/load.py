@@ -39,23 +39,23 @@ class _Text:
 def load(
     model: ModelArgument,
     texts: Annotated[
-        Path, typer.Option("--texts", help="File of texts: one a line, or .jsonl with a `text` each. Sent in turn.")
+        Path, typer.Option("--texts", help="File of texts, one per line, or .jsonl with a `text` each; sent in order.")
     ],
     rate_per_s: Annotated[float, typer.Option("--rate-per-s", help="Requests a second, evenly; 200 at most.")] = 10.0,
-    for_s: Annotated[float, typer.Option("--for-s", help="So many seconds; 3600 at most.")] = 60.0,
+    for_s: Annotated[float, typer.Option("--for-s", help="For how many seconds; 3600 at most.")] = 60.0,
     gateway: Annotated[
-        str | None, typer.Option("--gateway", help="Address of the gateway, if not that of the home.")
+        str | None, typer.Option("--gateway", help="Address of the gateway, if it is not the home's.")
     ] = None,
     bearer_file: Annotated[
-        Path | None, typer.Option("--bearer-file", help="File of the token that clients show to the gateway.")
+        Path | None, typer.Option("--bearer-file", help="File with the token that clients show to the gateway.")
     ] = None,
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Send steady traffic to a model at your own gateway, for a time, and say what became of it.
+    """Send steady traffic to a model at your own gateway for a time, and report the results.
 
-    Its requests are users' requests to everything: gates count them. It ends by itself, and at Ctrl-C once the answers
-    under way are in. Times are what the client saw.
+    Everything treats its requests as users' requests: gates count them. It ends by itself, or at Ctrl-C once pending
+    answers are in. Times are those that the client saw.
 
     Exit code: 0 everything was answered, 4 something was not, 130 interrupted.
 
@@ -108,7 +108,7 @@ def _gateway(given: str | None, home: Path) -> str:
     except ValueError:
         fits = False
     if not fits or parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(f"--gateway {given!r}: is no address of a gateway: write http://HOST:PORT")
+        raise UsageError(f"--gateway {given!r}: not the address of a gateway: write http://HOST:PORT")
     return given.rstrip("/")
 
 
@@ -168,7 +168,7 @@ def _tell(tally: "Tally") -> None:
     if (more := len(tally.failures) - _REASONS_TOLD) > 0:
         say(f"and {more:,} more kinds of failure")
     if tally.skipped:
-        say(f"{tally.skipped:,} not sent: too many were under way")
+        say(f"{tally.skipped:,} not sent: too many were in progress")
     middle_ms, most_ms = tally.quantile_ms(0.50), tally.quantile_ms(0.95)
     if middle_ms is not None and most_ms is not None:
         say(f"P50 {middle_ms:.1f} ms, P95 {most_ms:.1f} ms")

@@ -27,7 +27,7 @@ def up(
     policy: Annotated[
         list[Path] | None, typer.Option("--policy", help="Policy file; repeat for several models.")
     ] = None,
-    registry: Annotated[str | None, typer.Option(help="URL of an MLflow server; without it one is run here.")] = None,
+    registry: Annotated[str | None, typer.Option(help="URL of an MLflow server; without it, one runs here.")] = None,
     gateway_port: Annotated[int | None, typer.Option(help="Where clients send their requests.")] = None,
     free_ports: Annotated[bool, typer.Option("--free-ports", help="Choose free ports for everything.")] = False,
     capture_text: Annotated[
@@ -50,17 +50,21 @@ def up(
     api_hosts: Annotated[
         list[str] | None,
         typer.Option(
-            "--api-host", help="A name, HOST or HOST:PORT, that the controller is asked by, as behind a proxy."
+            "--api-host", help="A name, HOST or HOST:PORT, that callers use for the controller, as behind a proxy."
         ),
     ] = None,
     gateway_hosts: Annotated[
-        list[str] | None, typer.Option("--gateway-host", help="Likewise a name that clients ask the gateway by.")
+        list[str] | None, typer.Option("--gateway-host", help="Likewise, a name that clients use for the gateway.")
     ] = None,
     process_labels: Annotated[
         list[str] | None,
-        typer.Option("--process-label", help="A label that names a process in metrics, beside its model and version."),
+        typer.Option(
+            "--process-label", help="A label that identifies a process in metrics, besides model and version."
+        ),
     ] = None,
-    sticky_header: Annotated[str | None, typer.Option(help="Requests with one value of it keep their version.")] = None,
+    sticky_header: Annotated[
+        str | None, typer.Option(help="Requests with the same value of this header stay on one version.")
+    ] = None,
     webhook_secret_file: Annotated[
         Path | None, typer.Option(help="File with the secret that MLflow signs its webhooks with.")
     ] = None,
@@ -68,18 +72,18 @@ def up(
         Path | None,
         typer.Option(help="File with the secret that Argilla signs its webhooks with; read when it changes."),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="Of this installation, on every alert.")] = None,
+    region: Annotated[str | None, typer.Option(help="Region of this installation, shown on every alert.")] = None,
     alert_url: Annotated[
-        str | None, typer.Option(help="Where pages are posted to, as Alertmanager's webhook does it.")
+        str | None, typer.Option(help="Address that pages are posted to, as Alertmanager's webhook.")
     ] = None,
-    ticket_url: Annotated[str | None, typer.Option(help="Where tickets are; without it, where pages are.")] = None,
+    ticket_url: Annotated[str | None, typer.Option(help="Address for tickets; without it, that for pages.")] = None,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Run everything on this machine until Ctrl-C: MLflow, Prometheus, Alertmanager, Envoy, the controller, and the
     model versions.
 
-    What is not given stays as it was in this home: settings.json there keeps it. --api-host, --gateway-host and
-    --process-label may be repeated, and replace those of before; '' is none.
+    Options that are not given keep their values in this home, from its settings.json. --api-host, --gateway-host and
+    --process-label may be repeated, and replace earlier values; '' clears them.
 
     Example: serin up --policy policy.yaml
     """
@@ -111,13 +115,13 @@ def up(
         _take_in(place, path)
     place.save(settings)
     if opened := make_private(place):
-        _tell(f"{opened} files and folders in {place.path} were open to others; they are yours alone now")
+        _tell(f"{opened} files and folders in {place.path} were open to others; now they are yours alone")
     if (old := prepare_own_database(place)) is not None:
-        _tell(f"the database had schema {old} of an older release, and was upgraded")
+        _tell(f"the database had schema {old}, of an older release, and was upgraded")
     policies = installed_policies(place, settings)
     models = ", ".join(policies()) or "none yet: give --policy FILE"
     for name, fault in policies.faults.items():
-        _tell(f"policy {name} is not followed until it is mended: {fault}")
+        _tell(f"policy {name} is not followed until it is fixed: {fault}")
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -128,7 +132,7 @@ def up(
         _tell(f"{answers} at {settings.gateway}")
         _tell(f"up. Models: {models}. Ctrl-C ends it.")
         if missing:
-            _tell(f"without {', '.join(missing)} for now: tried again and again, and nothing else waits for it")
+            _tell(f"without {', '.join(missing)} for now: retried until it works; nothing else waits for it")
         _tell(f"predict at {settings.gateway}/models/MODEL/predict; registry at {settings.registry}")
         _tell(f"labels at {settings.api}/v1/labels with a token: serin token create --role labels --name NAME")
 
@@ -162,7 +166,7 @@ def _names(given: list[str] | None) -> tuple[str, ...] | None:
 
 
 def down(output: OutputOption = Output.TEXT, home: HomeOption = DEFAULT_HOME_OPTION) -> None:
-    """End what an earlier `serin up` left running, whatever became of it.
+    """Stop what an earlier `serin up` left running, however that ended.
 
     Example: serin down
     """

@@ -30,12 +30,12 @@ VariantOption = Annotated[
 ]
 OfOption = Annotated[
     str | None,
-    typer.Option("--of", help="The version that this is another variant of: same files, its rules and golden texts."),
+    typer.Option("--of", help="The version that this is a variant of: same files, rules and golden texts."),
 ]
-TaskOption = Annotated[Task | None, typer.Option(help="What it answers; sequence-classification, if nothing else.")]
+TaskOption = Annotated[Task | None, typer.Option(help="What it answers; by default sequence-classification.")]
 LongTextsOption = Annotated[
     LongTexts | None,
-    typer.Option(help="Texts beyond the model's limit: truncate, if nothing else, or the mean or max over windows."),
+    typer.Option(help="Texts beyond the model's limit: truncate (the default), or the mean or max over windows."),
 ]
 OverlapOption = Annotated[
     int | None,
@@ -43,19 +43,21 @@ OverlapOption = Annotated[
 ]
 MaxTokensOption = Annotated[
     int | None,
-    typer.Option("--max-tokens", help="Limit of a text in tokens, whatever was saved with the tokenizer."),
+    typer.Option("--max-tokens", help="Limit of a text in tokens; overrides what was saved with the tokenizer."),
 ]
 NormaliseFlag = Annotated[bool, typer.Option("--normalise", help="Give embeddings an L2 norm of 1.")]
 TemperatureOption = Annotated[
     str | None,
-    typer.Option("--temperature", help="Divide logits by this number, in the graph; fit: by the one that suits --on."),
+    typer.Option(
+        "--temperature", help="Divide logits by this number, in the graph; fit: by the number that fits --on best."
+    ),
 ]
 OnOption = Annotated[
     Path | None,
-    typer.Option("--on", help="File of held-out labelled cases, as a suite has them, that --temperature fit takes."),
+    typer.Option("--on", help="File of held-out labelled cases, as in a suite, for --temperature fit."),
 ]
 RunOption = Annotated[
-    str | None, typer.Option("--run", help="Run of the registry that it comes from; else as the checkpoint says.")
+    str | None, typer.Option("--run", help="The registry's run that it comes from; by default, as the checkpoint says.")
 ]
 
 
@@ -83,7 +85,7 @@ def order_of(
 
     rules = rules_of(task, long_texts, overlap_tokens, normalise=normalise)
     if of is not None and (rules, max_tokens, temperature) != (None, None, None):
-        raise UsageError(f"--of takes the rules of version {of}: leave --task, --max-tokens, --temperature out")
+        raise UsageError(f"--of takes the rules of version {of}: leave out --task, --max-tokens and --temperature")
     if (temperature == FIT) != (on is not None):
         raise UsageError("--temperature fit and --on FILE go together: the file has the labelled cases to fit it on")
     value = _number(temperature) if temperature not in (None, FIT) else None
@@ -125,7 +127,7 @@ def say_made(manifest: Manifest, fit: "Fit | None", note: str) -> None:
         if sentence:
             say(sentence)
     if note:
-        say(f"Of its run no more is known: {note}", err=True)
+        say(f"Nothing more is known about its run: {note}", err=True)
 
 
 def made_document(manifest: Manifest, fit: "Fit | None", note: str) -> dict[str, Any]:

@@ -35,18 +35,18 @@ def register(app: typer.Typer) -> None:
 
 def rules(
     policies: _PoliciesOption = None,
-    form: Annotated[RuleForm, typer.Option("--as", help="A rule file, or an object of the operator.")] = (
+    form: Annotated[RuleForm, typer.Option("--as", help="A rule file, or an object for the Prometheus operator.")] = (
         RuleForm.PROMETHEUS
     ),
     name: Annotated[str, typer.Option(help="Of the object.")] = "serin",
     labels: Annotated[
-        list[str] | None, typer.Option("--label", help="KEY=VALUE of the object, by which the operator finds it.")
+        list[str] | None, typer.Option("--label", help="Label KEY=VALUE of the object, by which the operator finds it.")
     ] = None,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
     """Print recording and alert rules made from policies; `serin up` loads the same by itself.
 
-    What users got is asked of the gateway of the installation here, if there is one, else of Serin's own Envoy.
+    The rules count what users got at the gateway of the installation here, if there is one, else at Serin's own Envoy.
 
     Example: serin rules --policies policies/ --as kubernetes --label release=prometheus
     """
@@ -66,10 +66,10 @@ def rules(
 
 
 def routing(
-    page_url: Annotated[str | None, typer.Option(help="Where pages are posted to.")] = None,
-    ticket_url: Annotated[str | None, typer.Option(help="Where tickets are; without it, where pages are.")] = None,
+    page_url: Annotated[str | None, typer.Option(help="Address that pages are posted to.")] = None,
+    ticket_url: Annotated[str | None, typer.Option(help="Address for tickets; without it, that for pages.")] = None,
 ) -> None:
-    """Print who is told of which alert: a configuration of Alertmanager; `serin up` uses the same.
+    """Print who is told of which alert, as an Alertmanager configuration; `serin up` uses the same.
 
     Example: serin routing --page-url https://pages.example/hook > alertmanager.yml
     """
@@ -85,7 +85,7 @@ def dashboards(
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Write dashboards for Grafana, whose lines are the limits of these policies: executive, on call, debug.
+    """Write Grafana dashboards that show these policies' limits: executive, on call, debug.
 
     Example: serin dashboards --policies policies/ --out /var/lib/grafana/dashboards
     """

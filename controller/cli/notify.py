@@ -24,9 +24,9 @@ def tell(
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Tell each target that this is a test, now, and say what came of it.
+    """Send each target a test notice now, and report the results.
 
-    Exit code: 0 each of them took it, 4 one did not.
+    Exit code: 0 every target took it, 4 one did not.
 
     Example: serin notify test pager
     """

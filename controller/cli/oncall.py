@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def rollback(context: typer.Context) -> None:
-    """Send all of a model's traffic back to its known good version, now. Needs nothing else to be alive.
+    """Send all of a model's traffic back to its known good version, now. Works even when everything else is down.
 
     Example: serin rollback intent --reason "wrong refunds, incident 4711"
     """
@@ -40,7 +40,7 @@ def freeze(
     reason: ReasonOption,
     place: Place,
     by: ByOption = "",
-    silent: Annotated[bool, typer.Option("--silent", help="Tell nobody of the model meanwhile, either.")] = False,
+    silent: Annotated[bool, typer.Option("--silent", help="Also send no notices about the model meanwhile.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Halt every model change until it is lifted. A rollback is always possible.
@@ -61,7 +61,7 @@ def freeze(
 
 @at_a_place
 def unfreeze(
-    model: Annotated[str, typer.Argument(help="The model, or * for the freeze of every one.")],
+    model: Annotated[str, typer.Argument(help="The model, or * for the freeze of all models.")],
     reason: ReasonOption,
     place: Place,
     by: ByOption = "",

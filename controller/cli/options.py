@@ -16,7 +16,7 @@ HomeOption = Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help="
 ReasonOption = Annotated[
     str, typer.Option("--reason", callback=given_reason, help="Why; kept in the journal and the report.")
 ]
-ByOption = Annotated[str, typer.Option("--by", help="Who asks; you, unless told otherwise.", show_default=False)]
+ByOption = Annotated[str, typer.Option("--by", help="Who asks; by default you.", show_default=False)]
 JsonFlag = Annotated[bool, typer.Option("--json", help="The same as --output json.")]
 
 

@@ -56,7 +56,7 @@ def say_defect(error: Exception) -> None:
     from serving.text.logs import below
 
     _write(below("".join(traceback.format_exception(error)).rstrip("\n")), sys.stderr)
-    say(f"serin: a defect, and no verdict: {type(error).__name__}: {error}", err=True)
+    say(f"serin: a defect in Serin, not a verdict: {type(error).__name__}: {error}", err=True)
 
 
 def console(*, err: bool = False) -> "Console":

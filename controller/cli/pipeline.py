@@ -43,9 +43,9 @@ def gate(
         str, typer.Option("--model", help="models:/NAME/VERSION, models:/NAME@ALIAS, or a package folder.")
     ],
     suite: Annotated[list[Path], typer.Option("--suite", help="File of labelled cases; repeat for several.")],
-    baseline: Annotated[str | None, typer.Option(help="What to compare with, named like the model.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="The version to compare with, named like --model.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; its gates' limits are used.")] = None,
-    registry: Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")] = None,
+    registry: Annotated[str | None, typer.Option(help="URL of the MLflow server, if it is not the home's.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
@@ -53,7 +53,7 @@ def gate(
 ) -> None:
     """Judge a version on labelled cases, as a step of a pipeline.
 
-    With --policy, and a home or --server, what the data plane there cannot do of the policy is said as a warning.
+    With --policy, and a home or --server, it warns of what the data plane there cannot do for the policy.
 
     Exit code: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 could not judge. Only a pass is green.
 
@@ -126,21 +126,21 @@ def labels(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON Lines: request_id, label; if you like at_s, source, directed, inclusion_probability, corrects."
+            help="JSON Lines: request_id, label; optional: at_s, source, directed, inclusion_probability, corrects."
         ),
     ],
     form: Annotated[
-        LabelFile, typer.Option("--format", help="Its format: ours, or a tool's export.")
+        LabelFile, typer.Option("--format", help="Its format: Serin's own, or a tool's export.")
     ] = LabelFile.LINES,
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Take in true labels from a file. The same label again changes nothing; a wrong one is refused alone.
+    """Take in true labels from a file. Repeating a label changes nothing; an invalid one is refused by itself.
 
-    With --format label-studio or argilla it is a JSON export of what Serin handed out there; what stands in it is what
-    the annotators say now, whatever they said before.
+    With --format label-studio or argilla it is a JSON export of what Serin handed out there; its labels replace what
+    the annotators said before.
 
-    Exit code: 0 all are taken or were known, 1 some were refused, 2 usage or not one could be read, 3 some name no
+    Exit code: 0 all were taken or already known, 1 some were refused, 2 usage or none could be read, 3 some name no
     class.
 
     Example: serin labels truth.jsonl
@@ -158,7 +158,7 @@ def labels(
     policies = installed_policies(place, place.load())
     aliases = policies.label_names()
     for name, fault in policies.faults.items():
-        say(f"policy {name} is not followed until it is mended: {fault}", err=True)
+        say(f"policy {name} is not followed until it is fixed: {fault}", err=True)
     with opened(place) as store:
         answer = feed.answer(store.samples.add_labels(feed.labels, aliases=aliases))
     if output is Output.JSON:

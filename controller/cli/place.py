@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 _ServerOption = Annotated[
     str | None,
-    typer.Option("--server", envvar=SERVER_VARIABLE, help="Address of a controller elsewhere, in place of a home."),
+    typer.Option("--server", envvar=SERVER_VARIABLE, help="Address of a controller elsewhere, instead of a home."),
 ]
 _TokenOption = Annotated[
-    Path | None, typer.Option("--token-file", envvar=TOKEN_FILE_VARIABLE, help="File of the token to show it.")
+    Path | None, typer.Option("--token-file", envvar=TOKEN_FILE_VARIABLE, help="File with the token for it.")
 ]
 _CaOption = Annotated[
     Path | None,

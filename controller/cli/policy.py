@@ -30,10 +30,10 @@ def check(
     path: Annotated[Path, typer.Argument(help="The policy file.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Check a policy file; exit code 2 and one line where it is wrong.
+    """Check a policy file; exit code 2 and one line if it is wrong.
 
-    Where there is a home, or with --server, what its data plane cannot do of it is said as a warning, and what the
-    `serving:` block would change of a model that is served.
+    With a home or --server, it warns of what the data plane there cannot do, and of what the `serving:` block would
+    change for a model that is being served.
 
     Example: serin policy check policy.yaml --server https://serin.example
     """
@@ -82,7 +82,7 @@ def preset(
     name: Annotated[Preset, typer.Argument(help="Which.")],
     model: Annotated[str, typer.Option("--model", help="The registered model's name.")],
 ) -> None:
-    """Print a policy to begin with, for a service that the defaults are not made for. low-traffic: few requests.
+    """Print a policy to start from, for a service that the defaults do not suit. low-traffic: few requests.
 
     Example: serin policy preset low-traffic --model intent > policy.yaml
     """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REGISTERED_SCHEMA: Final = "serin.registered/v1"
 PACKAGED_SCHEMA: Final = "serin.packaged/v1"
 _NAMES_TOLD: Final = 12
-RegistryOption = Annotated[str | None, typer.Option(help="URL of the MLflow server, if not that of the home.")]
+RegistryOption = Annotated[str | None, typer.Option(help="URL of the MLflow server, if it is not the home's.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def register_source(
     source: Annotated[
         str,
-        typer.Argument(help="Folder of a checkpoint or of a package; or models:/NAME/3, logged as it was trained."),
+        typer.Argument(help="Folder of a checkpoint or of a package; or models:/NAME/3, as training logged it."),
     ],
     model: Annotated[str, typer.Option("--model", help="The registered model to add a version to.")],
     candidate: Annotated[
@@ -64,12 +64,12 @@ def register_source(
 ) -> None:
     """Package a checkpoint (files, ONNX graph, manifest with golden token ids) and log it as a new version.
 
-    Its files are held against each other first, and where transformers is installed, its answers against that. A
-    checkpoint without model.onnx is exported, which needs the extra `export` (torch, onnx). A version of another task
-    than sequence-classification can be served, not released. A package that `serin package` made is logged as it is; a
-    version that MLflow has already, as mlflow.transformers logged it, is taken over by its address. What was found and
-    chosen is said: family, limit of a text and where it comes from, how weights are stored, size, run, and the classes
-    beside the champion's.
+    Its files are checked against each other first, and, if transformers is installed, its answers against
+    transformers'. A checkpoint without model.onnx is exported, which needs the extra `export` (torch, onnx). A version
+    of another task than sequence-classification can be served, not released. A package made by `serin package` is
+    logged as it is; a version that mlflow.transformers has already logged is taken from its address. The output says
+    what was found and chosen: family, the limit of a text and where it comes from, how weights are stored, size, run,
+    and the classes next to the champion's.
 
     Example: serin register checkpoints/v7 --model intent --variant int8 --of 7 --candidate
     """
@@ -129,10 +129,10 @@ def package_checkpoint(
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Make the package of a checkpoint, as `serin register` does, and register nothing.
+    """Make the package of a checkpoint, as `serin register` does, without registering it.
 
-    `serin gate --model FOLDER` judges it, `serin register FOLDER` logs it as it is. The registry is asked for nothing
-    but what --of and --run name.
+    `serin gate --model FOLDER` judges it, `serin register FOLDER` logs it as it is. The registry is only asked for what
+    --of and --run name.
 
     Example: serin package checkpoints/v7 packages/v7 --temperature fit --on held-out.jsonl
     """
@@ -199,7 +199,7 @@ def _classes(manifest: Manifest, champion: "Champion | None") -> str:
         return f"It answers the task {manifest.rules.task}, without classes."
     own = f"It has {len(manifest.labels)} classes"
     if champion is None:
-        return f"{own}; there is no champion to hold them against."
+        return f"{own}; there is no champion to compare them with."
     if champion.unknown:
         return f"{own}; those of the champion, version {champion.number}, are not known: {champion.unknown}"
     new = [name for name in manifest.labels if name not in champion.labels]

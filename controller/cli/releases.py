@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from controller.ports.journal import ReleaseSummary
     from controller.service import Installation
 
-SupersedeFlag = Annotated[bool, typer.Option("--supersede", help="Even where another release ends for it.")]
+SupersedeFlag = Annotated[bool, typer.Option("--supersede", help="Even if another release ends because of it.")]
 DuringFreezeFlag = Annotated[
-    bool, typer.Option("--during-freeze", help="Even where a freeze has it wait until that is lifted.")
+    bool, typer.Option("--during-freeze", help="Even if it has to wait until a freeze is lifted.")
 ]
 release_app = typer.Typer(help="Start and list releases.", no_args_is_help=True)
 _ANSWER_WITHIN_S = 2.0
@@ -64,21 +64,21 @@ def start(
     place: Place,
     reason: ReasonOption = "started by hand",
     by: ByOption = "",
-    wait_s: Annotated[float, typer.Option("--wait-s", help="Wait so long for the end; 0 does not wait.")] = 0.0,
+    wait_s: Annotated[
+        float, typer.Option("--wait-s", help="Wait this many seconds for the end; 0 does not wait.")
+    ] = 0.0,
     supersede: SupersedeFlag = False,
-    repeat: Annotated[bool, typer.Option("--repeat", help="Even where a person took this version back.")] = False,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Even if a person took this version back.")] = False,
     during_freeze: DuringFreezeFlag = False,
     because_stable_is_down: Annotated[
         bool,
-        typer.Option(
-            "--because-stable-is-down", help="It takes the place of a version that cannot run: compared with nothing."
-        ),
+        typer.Option("--because-stable-is-down", help="Replace a version that cannot run, without a comparison."),
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Start a release of a version. Setting the alias `candidate` in the registry does the same, and asks nothing.
+    """Start a release of a version. Setting the alias `candidate` in the registry does the same, without asking back.
 
-    Exit code 2 where the controller refuses it, or where it needs one of the flags, and why.
+    Exit code 2, and the reason, if the controller refuses it or if it needs one of the flags.
 
     Example: serin release start intent 7 --wait-s 7200
     """
@@ -112,9 +112,9 @@ def again(
     during_freeze: DuringFreezeFlag = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Start a release of the version that serves with the policy's `serving:` block as it is now.
+    """Start a release of the version that serves, with the policy's current `serving:` block.
 
-    The same files get the next number, and go through the gates as any candidate.
+    The same files get the next number, and go through the gates like any candidate.
 
     Example: serin release again intent --reason "two replicas"
     """
@@ -194,14 +194,16 @@ def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: floa
 def list_releases(
     place: Place,
     model: Annotated[str | None, typer.Option("--model", help="Only of this model.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 100,
-    before: Annotated[str | None, typer.Option("--before", help="A release's id: those that began earlier.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")] = 100,
+    before: Annotated[
+        str | None, typer.Option("--before", help="A release's id: only those that began earlier.")
+    ] = None,
     as_json: JsonFlag = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """List releases, newest first: how each stands, why, when it began and since when it stands so.
+    """List releases, newest first: state, reason, when each began and when its state last changed.
 
-    In a pipe each line has its cells between tabs. Times are UTC.
+    In a pipe the cells of each line are separated by tabs. Times are UTC.
 
     Example: serin release list --model intent --limit 20
     """

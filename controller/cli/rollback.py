@@ -23,8 +23,8 @@ from controller.errors import UsageError
 DESCRIPTION = """Send all of a model's traffic back to its known good version, now.
 
 Works with the controller, Prometheus and MLflow down: it writes the route that Envoy follows, or with --kubeconfig that
-of a cluster. The controller, once it runs, takes it up and brings the registry in line. With --server it is the
-controller there that does it."""
+of a cluster. Once the controller runs, it takes this up and updates the registry. With --server the controller
+there does it."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,21 +35,21 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     flags.add_argument("model", help="the registered model's name")
-    flags.add_argument("--reason", default="", help="why (it has to be said); kept in the journal and the report")
-    flags.add_argument("--to", metavar="VERSION", help="a version that runs, instead of the known good one")
-    flags.add_argument("--dry-run", action="store_true", help="say where it would go to, and move nothing")
+    flags.add_argument("--reason", default="", help="why (required); kept in the journal and the report")
+    flags.add_argument("--to", metavar="VERSION", help="a running version to use instead of the known good one")
+    flags.add_argument("--dry-run", action="store_true", help="say where traffic would go, and move nothing")
     flags.add_argument("--output", "-o", choices=("text", "json"), default="text", help="how the result is printed")
-    flags.add_argument("--by", default="", help="who asks; you, unless told otherwise")
+    flags.add_argument("--by", default="", help="who asks; by default you")
     flags.add_argument(
         "--kubeconfig",
         type=Path,
-        help="of a cluster that the versions run on; it may get and patch the model's route, and needs no more",
+        help="kubeconfig of the versions' cluster; the right to get and patch the model's route is enough",
     )
-    flags.add_argument("--context", help="of the kubeconfig, instead of its current one")
-    flags.add_argument("--namespace", help="of the route, instead of the context's")
+    flags.add_argument("--context", help="context of the kubeconfig, instead of its current one")
+    flags.add_argument("--namespace", help="namespace of the route, instead of the context's")
     flags.add_argument("--home", type=Path, help=f"folder of the installation ({HOME_VARIABLE})")
-    flags.add_argument("--server", help=f"address of a controller elsewhere that is to do it ({SERVER_VARIABLE})")
-    flags.add_argument("--token-file", type=Path, help=f"file of the token to show it ({TOKEN_FILE_VARIABLE})")
+    flags.add_argument("--server", help=f"address of a controller elsewhere that shall do it ({SERVER_VARIABLE})")
+    flags.add_argument("--token-file", type=Path, help=f"file with the token for it ({TOKEN_FILE_VARIABLE})")
     flags.add_argument("--ca-file", type=Path, help=f"the CA of its certificate ({CA_FILE_VARIABLE})")
     return flags
 
@@ -60,7 +60,7 @@ def rollback(arguments: Sequence[str]) -> None:
     named = chosen.home is not None or chosen.kubeconfig is not None
     server = chosen.server or (None if named else os.environ.get(SERVER_VARIABLE))
     if chosen.dry_run and (server or chosen.kubeconfig is not None):
-        raise UsageError("--dry-run: goes with --home; `serin status` shows the known good version elsewhere")
+        raise UsageError("--dry-run: only with --home; `serin status` shows the known good version elsewhere")
     if server:
         _ask(server, chosen)
         return
@@ -87,14 +87,12 @@ def rollback(arguments: Sequence[str]) -> None:
     version = next(iter(result.table.weights_pct))
     told = "Envoy confirms it" if result.confirmed else "written; Envoy did not confirm it: check that it runs"
     if result.unwritten:
-        told = (
-            f"in Envoy's memory, for as long as it runs; it is written down as soon as that can be: {result.unwritten}"
-        )
+        told = f"in Envoy's memory, for as long as it runs; it is saved as soon as that is possible: {result.unwritten}"
     before = result.before
     already = before is not None and before.weights_pct.get(version) == HUNDRED_PCT
     if already:
         by = f", by {before.override.by}: {before.override.reason}" if before is not None and before.override else ""
-        told = f"where it was already{by}; {told}"
+        told = f"where it already was{by}; {told}"
     said = f"all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told})."
     _tell(chosen, said, version, moved=not already, confirmed=result.confirmed, elapsed_ms=result.elapsed_ms)
 
@@ -122,7 +120,7 @@ def _on_cluster(chosen: argparse.Namespace) -> None:
         to=chosen.to,
     )
     version = next(iter(result.table.weights_pct))
-    told = "its gateway has taken it up" if result.accepted else "written; its gateway has not said yet that it took it"
+    told = "its gateway has accepted it" if result.accepted else "written; its gateway has not confirmed it yet"
     said = f"all traffic to version {version} after {result.elapsed_ms:.1f} ms ({told})."
     _tell(chosen, said, version, moved=True, confirmed=result.accepted, elapsed_ms=result.elapsed_ms)
 
@@ -132,7 +130,7 @@ def _ask(server: str, chosen: argparse.Namespace) -> None:
     from controller.bootstrap.afar import rolled_back_by
 
     if chosen.to is not None:
-        raise UsageError("--to: goes with --home; a controller elsewhere goes to the known good version")
+        raise UsageError("--to: only with --home; a controller elsewhere goes to the known good version")
     began_s = time.monotonic()
     version = rolled_back_by(
         server,

@@ -18,13 +18,13 @@ def status(
     place: Place,
     model: SomeModelArgument = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="A row for each gate, those that pass too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="A row for each gate, also those that pass.")] = False,
     as_json: JsonFlag = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show whether everything answers, each model's release and what it waits for, its gates, and the freezes in force.
 
-    Exit code: 0 everything answers, 4 something does not, or what is shown is not how things are now.
+    Exit code: 0 everything answers, 4 something does not, or what is shown is out of date.
 
     Example: serin status --watch
     """

@@ -18,8 +18,8 @@ _NOBODY_TAKES_IT_UP = "no controller runs here: it waits until `serin up` starts
 _MOVED = {
     "get": "`serin status MODEL` shows a release and its gates, `serin why RELEASE` what decided it, "
     "`serin release list` all of them",
-    "retry": "`serin release start MODEL VERSION --repeat --reason ...` starts a release of a version anew; a held one "
-    "goes on by `serin resume MODEL`",
+    "retry": "`serin release start MODEL VERSION --repeat --reason ...` starts a version's release again; a held one "
+    "continues with `serin resume MODEL`",
 }
 
 
@@ -38,11 +38,11 @@ def abort(
     reason: ReasonOption,
     place: Place,
     by: ByOption = "",
-    id_: Annotated[str, typer.Option("--id", help="What is asked again by the same id is asked once.")] = "",
+    id_: Annotated[str, typer.Option("--id", help="A command repeated with the same id counts once.")] = "",
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Abort the release in progress; all traffic goes to the stable version. Says what it does, and that it is nothing
-    where none is in progress.
+    """Abort the release in progress; all traffic goes to the stable version. Says what it does, or that no release is
+    in progress.
 
     Example: serin abort intent --reason "wrong checkpoint"
     """
@@ -53,7 +53,7 @@ def abort(
 def resume(
     model: ModelArgument, reason: ReasonOption, place: Place, by: ByOption = "", output: OutputOption = Output.TEXT
 ) -> None:
-    """Let a held release go on, its gates asked anew, with a new deadline; or a paused one, from where it is.
+    """Continue a held release, with fresh gates and a new deadline, or a paused one from where it is.
 
     Example: serin resume intent --reason "labels are back"
     """
@@ -66,7 +66,7 @@ def pause(
 ) -> None:
     """Expose no more users to the release in progress until it is resumed.
 
-    Its gates are judged on, a failure takes it back, and its deadline stands.
+    Its gates go on judging, a failure still rolls it back, and its deadline stays.
 
     Example: serin pause intent --reason "big customer's launch until six"
     """
@@ -79,8 +79,8 @@ def promote(
 ) -> None:
     """Take the release in progress to its next step now, on your word, which is recorded.
 
-    From shadow to the first step, or from one step to the next, whether its gates are settled or not. That everybody
-    gets the version is for the gates alone.
+    From shadow to the first step, or from one step to the next, whether its gates are settled or not. Only the gates
+    can give the version to everybody.
 
     Example: serin promote intent --reason "seen by hand, night is quiet"
     """

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def create(
     role: Annotated[list[Role], typer.Option("--role", help="What its holder may do; repeat for several.")],
     name: Annotated[
-        str, typer.Option("--name", help="Whose it is: on record as the source of labels, or as who asked.")
+        str, typer.Option("--name", help="Whose it is: recorded as the source of labels, or as the person who asked.")
     ],
     model: Annotated[
         str | None, typer.Option("--model", help="The one model that its holder may start or stop.")
@@ -39,10 +39,10 @@ def create(
     output: OutputOption = Output.TEXT,
     home: HomeOption = DEFAULT_HOME_OPTION,
 ) -> None:
-    """Make a token and print it, once; a running controller takes it within a second or two.
+    """Make a token and print it, once; a running controller accepts it within a second or two.
 
     Roles: view reads releases; labels sends labels and asks for requests to label, with their texts; propose starts
-    releases; rollback rolls back, aborts and freezes; admin may all of that, resume and unfreeze.
+    releases; rollback rolls back, aborts and freezes; admin may do all of that, resume and unfreeze.
 
     Example: serin token create --role labels --name helpdesk
     """
@@ -70,7 +70,7 @@ def create(
 
 @token_app.command(name="list")
 def list_tokens(output: OutputOption = Output.TEXT, home: HomeOption = DEFAULT_HOME_OPTION) -> None:
-    """List names, roles, ids and expiry; tokens themselves are kept nowhere.
+    """List names, roles, ids and expiry; tokens themselves are not stored.
 
     Example: serin token list
     """
@@ -108,7 +108,7 @@ def revoke(
     place = writing_home(home)
     revoked = revoke_tokens(place, name=name, token_id=token_id)  # first: a store that is away keeps nobody in
     if not revoked:
-        raise UsageError(f"there is no token {name or token_id!r}; `serin token list` shows those there are")
+        raise UsageError(f"there is no token {name or token_id!r}; `serin token list` shows them all")
     if output is Output.JSON:
         say_json({"schema": REVOKED_SCHEMA, "revoked": list(revoked)})
     else:

@@ -18,31 +18,31 @@ Part = str | Rows
 
 _CODES: Final[Mapping[int, str]] = {
     exit_codes.EXIT_PASS: "pass: promoted, or on probation; everything answers; done",
-    exit_codes.EXIT_FAIL: "fail: rolled back, or rejected. Only a verdict ends so, never an error",
-    exit_codes.EXIT_USAGE: """usage: the wish cannot be done as it was said; the message names the field and the way
-    out""",
+    exit_codes.EXIT_FAIL: "fail: rolled back, or rejected. Only a verdict gives this code, never an error",
+    exit_codes.EXIT_USAGE: """usage: the command cannot be carried out as given; the message names the field and
+    the fix""",
     exit_codes.EXIT_INCONCLUSIVE: "inconclusive: held, superseded, aborted, or still going on",
-    exit_codes.EXIT_ERROR: """could not judge, or something does not answer: it says something about us, nothing about
-    the version""",
-    exit_codes.EXIT_TIMEOUT: "not settled in the time that was given",
-    exit_codes.EXIT_INTERRUPTED: "interrupted; 128 and its number for another signal",
+    exit_codes.EXIT_ERROR: """could not judge, or something does not answer: that says something about Serin, nothing
+    about the version""",
+    exit_codes.EXIT_TIMEOUT: "not settled in the given time",
+    exit_codes.EXIT_INTERRUPTED: "interrupted; 128 plus its number for another signal",
 }
 
 
 def codes() -> Sequence[Part]:
     return (
-        "Exit codes, of every command alike:",
+        "Exit codes, the same for every command:",
         {str(code): words for code, words in _CODES.items()},
-        """serin wait MODEL, serin why RELEASE and serin release start --wait-s end by how the release stands.
-        serin status and serin doctor end with 0 where everything answers, with 4 where something does not.""",
+        """serin wait MODEL, serin why RELEASE and serin release start --wait-s exit according to the release's state.
+        serin status and serin doctor exit with 0 if everything answers, with 4 if something does not.""",
     )
 
 
 def output() -> Sequence[Part]:
     return (
-        """--output json prints one JSON object; exit codes are the same as without. Each names its "schema". Keys
-        may be added to a schema; none is renamed, removed or given another meaning without another number at its
-        end.""",
+        """--output json prints one JSON object; exit codes are the same as without. Each object names its "schema".
+        Keys may be added to a schema; none is renamed, removed or given another meaning without a new number at
+        its end.""",
         {
             "serin.status/v1": "status: standing, parts, releases, traffic, freezes, troubles",
             "serin.doctor/v1": "doctor: well, parts, found",
@@ -59,7 +59,7 @@ def output() -> Sequence[Part]:
             "serin.gate/v1": "gate: outcome, exit_code, sentence, result",
             "serin.registered/v1": "register: model, version, family, classes, champion",
         },
-        "Of judge it is one object a line.",
+        "judge prints one object per line.",
         "Times that end in _at_s or are at_s are unix seconds. docs/output.md has every command and every key.",
     )
 
@@ -68,16 +68,16 @@ def phases() -> Sequence[Part]:
     return (
         "A release goes from phase to phase:",
         {
-            "pending": "it waits for its turn, or for a freeze to be lifted",
+            "pending": "it waits for its turn, or until a freeze is lifted",
             "preflight": "are the files what was registered, and does the replica run?",
-            "suite": "labelled cases, against floors and against the version that serves",
+            "suite": "labelled cases, compared with floors and with the version that serves",
             "shadow": "both versions answer the same requests; users never see these answers",
             "canary": "users get a growing share of the new version's answers, step by step",
             "promoting": "all users, then the registry's alias",
-            "probation": "the former version is warm, late labels still count",
+            "probation": "the former version stays warm, late labels still count",
             "promoted": "done",
         },
-        """A failure takes it back from any phase: rolled back, or rejected where it never got traffic. held waits
+        """A failure ends it in any phase: rolled back, or rejected if it never got traffic. held waits
         for a person: serin resume MODEL, or serin abort MODEL. serin pause MODEL keeps it on its step; serin
         promote MODEL takes the next.""",
     )
@@ -85,16 +85,16 @@ def phases() -> Sequence[Part]:
 
 def gates() -> Sequence[Part]:
     return (
-        "Before any traffic, of the package and on labelled cases:",
+        "Before any traffic, on the package and on labelled cases:",
         {
-            "preflight.*": """the files are what was registered, the replica is that version, it gives the golden
+            "preflight.*": """the files are what was registered, the replica is that version, it produces the golden
             token ids""",
             "accuracy.suite": "the floor is surely met, and stable is not surely better",
-            "calibration.suite": "it is surely as sure of itself as it is right",
+            "calibration.suite": "its confidence surely matches its correctness",
         },
         "On traffic. A pair is a mirrored request that both versions answered, with its true label:",
         dict(_watching()),
-        """A required gate promotes by a pass alone; what is not known is never a pass. Limits: docs/policy.md.
+        """Only a pass of every required gate promotes; what is unknown is never a pass. Limits: docs/policy.md.
         What each computes: docs/gates.md. How soon each settles on your traffic: serin plan --policy FILE.""",
     )
 
@@ -117,19 +117,19 @@ def _watching() -> Iterator[tuple[str, str]]:
 
 def on_call() -> Sequence[Part]:
     return (
-        "A night on call. Whoever is in doubt goes back first: nothing is lost, the release can be started again.",
+        "A night on call. If in doubt, roll back first: nothing is lost, the release can be started again.",
         {
-            "serin status": "Is it up, and what is going on? DOWN stands first, with the way out.",
+            "serin status": "Is it up, and what is going on? DOWN comes first, with the fix.",
             "serin why intent": "What decided the latest release of a model, or what it waits for.",
             'serin rollback intent --reason "wrong refunds"': """All traffic to the known good version, in a fifth
             of a second. Needs neither the controller nor Prometheus, MLflow or labels. --dry-run says where it
             would go.""",
-            "serin freeze '*' --reason \"incident 42\"": """No model changes any more, until serin unfreeze. A
-            rollback is always possible.""",
-            "serin history --since 12h": """Who did what, for the one who comes in the morning; serin report
+            "serin freeze '*' --reason \"incident 42\"": """No model changes until serin unfreeze. A rollback
+            is always possible.""",
+            "serin history --since 12h": """Who did what, for whoever takes over in the morning; serin report
             RELEASE for the record.""",
         },
-        """From another machine: SERIN_SERVER and SERIN_TOKEN_FILE (docs/remote.md). Where something does not
+        """From another machine: SERIN_SERVER and SERIN_TOKEN_FILE (docs/remote.md). If something does not
         answer: serin doctor. Each alert has its page in deploy/runbooks.""",
     )
 
@@ -138,8 +138,8 @@ def files() -> Sequence[Part]:
     return (
         "In the home (.serin, --home or SERIN_HOME):",
         dict(_in_a_home()),
-        """What is secret is its owner's alone, and made anew where others could read it. To copy a home, end it
-        first: serin down. docs/operations.md has more.""",
+        """Only the owner may read secrets; one that others could read is replaced. Before you copy a home, stop
+        it: serin down. docs/operations.md has more.""",
     )
 
 
@@ -159,24 +159,24 @@ def roles() -> Sequence[Part]:
 
     told = {str(role): "; ".join(deed for deed, may in MAY.items() if role in may) for role in (*Role, REPLICA)}
     return (
-        "What a token may at the controller's interface, by its roles:",
+        "What a token may do at the controller's interface, by its roles:",
         told,
-        """replica is of running replicas, made with them; nobody is given it. serin token create --role labels
-        --name helpdesk makes a token; --model binds one that starts or rolls back to one model, --expires says
-        how long it is good for. On loopback reading needs none, until serin up --require-tokens. Whoever has the
-        home's files is an admin.""",
+        """replica is for running replicas, made with them; nobody else gets it. serin token create --role labels
+        --name helpdesk makes a token; --model limits one that starts or rolls back to one model, --expires says
+        how long it is valid. On loopback reading needs none, until serin up --require-tokens. Anyone who can
+        read the home's files is an admin.""",
     )
 
 
 def argo() -> Sequence[Part]:
     return (
-        "The words of Argo Rollouts, and Serin's:",
+        "Argo Rollouts' terms, and Serin's:",
         {
             "get rollout": "serin status MODEL, serin why RELEASE",
             "list rollouts": "serin release list",
             "set image": "serin release start MODEL VERSION, or the alias candidate in the registry",
             "promote": "serin promote MODEL: to the next step, on your word, recorded",
-            "promote --full": """there is none: that everybody gets a version is for the gates. By your own word:
+            "promote --full": """there is none: only the gates can give a version to everybody. On your own word:
             serin rollback MODEL --to VERSION""",
             "pause, resume": "serin pause MODEL, serin resume MODEL",
             "abort, undo": "serin abort MODEL, serin rollback MODEL",
@@ -193,8 +193,8 @@ TOPICS: Final[Mapping[str, tuple[str, Callable[[], Sequence[Part]]]]] = {
     "gates": ("what each gate asks", gates),
     "exit-codes": ("how commands end", codes),
     "output": ("what --output json prints", output),
-    "files": ("where everything of a home lies", files),
-    "roles": ("what a token may", roles),
-    "argo": ("the words of Argo Rollouts", argo),
+    "files": ("where everything in a home is", files),
+    "roles": ("what a token may do", roles),
+    "argo": ("Argo Rollouts' terms", argo),
 }
 """By name: what it is about, and its parts."""

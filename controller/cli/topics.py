@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 def help_(topic: Annotated[str | None, typer.Argument(help=f"One of {', '.join(TOPICS)}.")] = None) -> None:
-    """Explain a topic: a night on call, phases, gates, exit codes, what JSON holds, files, roles, the words of Argo.
+    """Explain a topic: a night on call, phases, gates, exit codes, JSON output, files, roles, Argo's terms.
 
-    Of a command: serin COMMAND --help, or -h.
+    For a command: serin COMMAND --help, or -h.
 
     Example: serin help exit-codes
     """
@@ -34,7 +34,7 @@ def help_(topic: Annotated[str | None, typer.Argument(help=f"One of {', '.join(T
         say_lines(drawn(["Topics:", contents, "Of a command: serin COMMAND --help"], columns))
         return
     if topic not in TOPICS:
-        raise UsageError(f"topic {topic!r}: there is none; topics are {', '.join(TOPICS)}. Of a command: --help")
+        raise UsageError(f"topic {topic!r}: unknown; topics are {', '.join(TOPICS)}. For a command: --help")
     say_lines(drawn(TOPICS[topic][1](), columns))
 
 

@@ -96,7 +96,7 @@ def drawn(found: LookedInto) -> RenderableType:
     if found.decided:
         told = "What decided it" if release.blamed else "What keeps it"
         parts += [Text(f"\n{told}", "dim"), Padding(DrawnGates(found.decided), (0, 0, 0, 2))]
-    parts += [Text("\nHow it came there", "dim"), Padding(_course(found.course), (0, 0, 0, 2))]
+    parts += [Text("\nHow it got there", "dim"), Padding(_course(found.course), (0, 0, 0, 2))]
     parts.append(Text(f"\nAll of it: serin report {release.id}", "dim"))
     return Group(*parts)
 

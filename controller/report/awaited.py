@@ -63,13 +63,13 @@ def _awaited(  # noqa: PLR0911 - one branch a reason to wait
         return Awaited(f"Waits until a freeze is lifted. {'; '.join(frozen)}.")
     if (pause := release.pause) is not None:
         return Awaited(
-            f"Paused by {pause.by}: {_ended(pause.reason)} No more users get it; its gates are judged on.",
+            f"Paused by {pause.by}: {_ended(pause.reason)} No more users get it; its gates go on judging.",
             way_on=f'serin resume {model} --reason "..."',
         )
     if release.phase is Phase.PENDING:
         return Awaited(f"Waits to begin{': ' + faults if faults else ''}.")
     if faults and release.phase is not Phase.PROBATION:
-        return Awaited(f"Cannot go on: {faults}. Nobody is blamed for it; mend that.")
+        return Awaited(f"Cannot go on: {faults}. No version is blamed for it; fix that.")
     return _in_phase(release, now_s, asked)
 
 
@@ -81,7 +81,7 @@ def _in_phase(release: Release, now_s: float, asked: Sequence[SuiteProgress]) ->
         case Phase.SUITE:
             return _suites(asked)
         case Phase.SHADOW:
-            return _gates(release, now_s, (*BEFORE_EXPOSURE,), "Copies of users' requests are judged")
+            return _gates(release, now_s, (*BEFORE_EXPOSURE,), "Judging mirrored requests")
         case Phase.CANARY:
             return _step(release, now_s)
         case Phase.PROBATION:
@@ -112,7 +112,7 @@ def _step(release: Release, now_s: float) -> Awaited:
     step = release.canary_step
     where = f"Serves {step.weight_pct:g} % (step {release.step + 1} of {len(release.policy.steps)})"
     if not release.routed:
-        return Awaited(f"{where}: waits until users are answered so.")
+        return Awaited(f"{where}: waits until users are answered this way.")
     served_s = max(now_s - release.served_since_s, 0.0)
     whole_s = release.step_over_at_s - release.served_since_s
     requests, least = release.step_requests, step.min_requests
@@ -138,7 +138,7 @@ def _gates(release: Release, now_s: float, stages: Sequence[Stage], where: str) 
     unsettled = [one for one in release.verdicts.values() if one.stage in stages and is_required_open(one)]
     if not unsettled:
         seen = any(one.stage in stages for one in release.verdicts.values())
-        return Awaited(f"{where}: {'everything passes, and the next look goes on' if seen else 'no look yet'}.")
+        return Awaited(f"{where}: {'everything passes, and the next look continues' if seen else 'no look yet'}.")
     counted = [(one, _settled_at_s(release, one, now_s)) for one in unsettled if one.samples_needed]
     slowest = max(counted, key=lambda one: math.inf if one[1] is None else one[1], default=None)
     if slowest is None:

@@ -100,7 +100,7 @@ def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
             fingerprint = event.candidate.fingerprint[:12] or "unknown"
             title, reason = "Identity verified", f"The running candidate is manifest {fingerprint}."
         case Identified():
-            vouched = "as its tag in the registry says" if event.tagged else "which no tag in the registry vouches for"
+            vouched = "as its tag in the registry says" if event.tagged else "for which no tag in the registry vouches"
             number, fingerprint = event.version.number, event.version.fingerprint[:12]
             title, reason = "Seen first", f"Version {number} is manifest {fingerprint}, {vouched}."
         case TrafficConfirmed():
@@ -120,8 +120,8 @@ def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
         case GatesRestarted():
             told = "; ".join(f"{gate}: {why}" for gate, why in event.reasons.items())
             title, reason = (
-                "Gates begun anew",
-                f"What they remembered could not be read ({told}); their level is spent twice.",
+                "Gates restarted",
+                f"What they remembered could not be read ({told}); their error level is spent twice.",
             )
         case ChampionMoved():
             title, reason = "Alias moved", f"The registry's alias champion points at version {event.version}."

@@ -20,7 +20,7 @@ from gates.verdict import Stage, Verdict
 
 _STAGES = {
     Stage.PREFLIGHT: "Before any traffic: the package and its replica",
-    Stage.SUITE: "Labelled cases of our own",
+    Stage.SUITE: "Our own labelled cases",
     Stage.SHADOW: "Shadow traffic: users never see these answers",
     Stage.LIVE: "Answers that users got",
 }

@@ -16,13 +16,13 @@ SYMBOLS = {Outcome.PASS: "✓", Outcome.FAIL: "✕", Outcome.INCONCLUSIVE: "…"
 PHASE_WORDS = {
     Phase.PENDING: "waits for its turn",
     Phase.PREFLIGHT: "is in preflight",
-    Phase.SUITE: "is being asked the suites",
+    Phase.SUITE: "is answering the suites",
     Phase.SHADOW: "answers mirrored traffic",
     Phase.CANARY: "serves a canary share",
     Phase.PROMOTING: "is being promoted",
     Phase.PROBATION: "was promoted and is on probation",
     Phase.PROMOTED: "was promoted",
-    Phase.ROLLING_BACK: "is going back",
+    Phase.ROLLING_BACK: "is being rolled back",
     Phase.ROLLED_BACK: "was rolled back",
     Phase.REJECTED: "was rejected before it got traffic",
     Phase.HELD: "is held until a person decides",
@@ -46,7 +46,7 @@ def oddities(source: LabelSource) -> tuple[str, ...]:
     found = (
         (source.unknown, f"of {source.labelled:,} labels name no class"),
         (source.unmatched if too_few_match else 0, f"of {source.settled:,} match no sampled request"),
-        (source.contradicts_itself, "contradict what it said before"),
+        (source.contradicts_itself, "contradict its earlier labels"),
         (source.contradicts_others, "contradict another source"),
         (source.corrected_late, "corrections came too late"),
     )

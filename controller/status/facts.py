@@ -77,7 +77,7 @@ class Facts:
             if not status.ready:
                 yield "replica", _replica(status)
         for source, reason in sorted(release.faults.items()):
-            old = "" if self.live else " (as it was recorded; nobody looks now)"
+            old = "" if self.live else " (as recorded; nobody checks now)"
             yield f"no {source}", Text(printable(reason + old), "magenta" if self.live else "dim")
         for verdict in release.verdicts.values():
             if verdict.breach:
@@ -108,7 +108,7 @@ def shares(table: TrafficTable | None, release: Release | None) -> tuple[tuple[s
     """Return who is answered by what, in words and their styles."""
     if table is None:
         was_routed = release is not None and (release.stable is not None or release.champion_moved)
-        return (("none can be seen now", "bold"),) if was_routed else (("not routed yet", "dim"),)
+        return (("none visible now", "bold"),) if was_routed else (("not routed yet", "dim"),)
     parts = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
     mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
     moving = "  (not served yet)" if release is not None and release.active and not release.routed else ""
@@ -127,12 +127,12 @@ def _mirroring(release: Release) -> str:
     """Return what the data plane cannot copy; empty where it copies everything both ways."""
     able = release.able
     if release.phase is Phase.PROBATION and release.step == 0 and not release.copied_back_pct:
-        return "nothing is copied to the former version: what goes wrong in probation is told, and blames nobody"
+        return "nothing is mirrored to the former version: faults in probation are reported, and nothing is rolled back"
     if able is None or not release.active or able.mirrors_both_ways:
         return ""
     if not able.mirrors:
-        return f"no mirror here ({able.name}): no shadow phase, and nothing is judged on copies"
-    return f"one way ({able.name}): what the candidate serves is not copied to stable"
+        return f"no mirror here ({able.name}): no shadow phase, and nothing is judged on mirrored requests"
+    return f"one way ({able.name}): what the candidate serves is not mirrored to stable"
 
 
 def _phase(release: Release, now_s: float) -> Text:
@@ -154,7 +154,7 @@ def _warming(release: Release, now_s: float) -> str:
     warm_at_s = release.warm_at_s if release.routed else None
     if warm_at_s is None or now_s >= warm_at_s:
         return ""
-    return f"warming up until {utc(warm_at_s)}; how long its answers take is not held against it"
+    return f"warming up until {utc(warm_at_s)}; until then latency does not count"
 
 
 def _asked(progress: SuiteProgress) -> Text:
@@ -164,12 +164,12 @@ def _asked(progress: SuiteProgress) -> Text:
 
 def _replayed(told: ReplayProgress) -> Text:
     if not told.chosen and told.trouble:
-        return Text(printable(f"nothing is asked again: {told.trouble}"), "bold")
-    words = f"{told.asked:,} of {told.chosen:,} recorded requests asked again of both versions"
+        return Text(printable(f"nothing is replayed: {told.trouble}"), "bold")
+    words = f"{told.asked:,} of {told.chosen:,} recorded requests replayed to both versions"
     others = {
-        "that the candidate refused": told.refused,
-        "that it failed": told.failed,
-        "whose text cannot be asked any more": told.unreadable,
+        "refused by the candidate": told.refused,
+        "on which it failed": told.failed,
+        "whose text can no longer be read": told.unreadable,
     }
     words += "".join(f", {number:,} {what}" for what, number in others.items() if number)
     return Text.assemble(words, (printable(f"; it waits: {told.trouble}") if told.trouble else "", "bold"))

@@ -50,7 +50,7 @@ def status_table(seen: Overview, *, every: bool = False) -> RenderableType:
             blocks.append(_summary(record, seen.traffic.get(record.model), seen.now_s))
             continue
         blocks.append(_Block(release, seen, every))
-    without = "  no release  " if seen.records is not None else "  its release is not known now  "
+    without = "  no release  " if seen.records is not None else "  its release is unknown now  "
     blocks.extend(
         Text.assemble((printable(model), "bold"), without, weights(seen.traffic[model], None))
         for model in sorted(seen.traffic.keys() - {record.model for record in seen.records or ()})
@@ -70,7 +70,7 @@ def _standing(seen: Overview) -> Iterator[Text]:
     if not seen.is_live:
         at_s = seen.written_at_s
         age = "" if at_s is None else f" {clock(at_s, seen.now_s)}, {duration(seen.now_s - at_s)} ago"
-        yield Text(f"What follows is as it was recorded last:{age or ' nothing yet'}.", "bold")
+        yield Text(f"The rest is what was recorded last:{age or ' nothing yet'}.", "bold")
     yield Text()
 
 
@@ -137,7 +137,7 @@ class _Block:
         frozen = [f"{one.by}: {one.reason}" for one in seen.freezes if one.model in (release.model, ANY_MODEL)]
         found = awaited(release, seen.now_s, asked=seen.asking.get(release.model, ()), frozen=frozen)
         if not seen.is_live and release.active:
-            return Padding(Text(printable(f"Nobody decides now. As it was left: {found.sentence}")), (0, 0, 0, 2))
+            return Padding(Text(printable(f"Nothing is decided now. Last state: {found.sentence}")), (0, 0, 0, 2))
         lines = [Text(printable(found.sentence), "bold"), *_progress(found, seen.now_s)]
         lines += [Text(printable(f"Way on: {found.way_on}"))] if found.way_on else []
         return Padding(Group(*lines), (0, 0, 0, 2))

@@ -79,9 +79,11 @@ def _answered(now: Standing) -> str:
 def _freeze(now: Standing) -> Preview:
     lines = [f"No release of {now.model} begins, and none gets more traffic, until somebody lifts the freeze."]
     if now.release is not None:
-        lines.append(f"The release of version {now.release.candidate.number} is judged on, and its deadline stands.")
+        lines.append(
+            f"The release of version {now.release.candidate.number} goes on being judged, and its deadline stays."
+        )
     lines.append(f"A rollback stays possible, by a gate or by a person. {_answered(now)}")
-    lines += [f"It is frozen already, by {one.by}: {one.reason}" for one in now.freezes]
+    lines += [f"It is already frozen, by {one.by}: {one.reason}" for one in now.freezes]
     return Preview(tuple(lines))
 
 
@@ -90,7 +92,7 @@ def _lift(now: Standing) -> Preview:
     if not own and now.unreadable:
         return Preview(nothing=f"It is not known whether a freeze holds {now.model}: {now.unreadable}")
     if not own:
-        return Preview(nothing=f"No freeze holds {now.model} alone.")
+        return Preview(nothing=f"No freeze is for {now.model} alone.")
     going = "releases of it may begin"
     if now.release is not None:
         going = f"the release of version {now.release.candidate.number} goes on, and more users may get its answers"

@@ -115,10 +115,10 @@ class Web:
         act, model = self._act_of(visit)
         now, reason = self._standing(model), visit.form.get("reason", "").strip()
         if not reason or len(reason) > REASON_CHARS_MAX or "\x00" in reason:
-            return self._form(visit, act, now, fault="Say why, in up to 2,000 characters: it goes on record.")
+            return self._form(visit, act, now, fault="Say why, in up to 2,000 characters: it is recorded.")
         if visit.form.get("mark") != mark_of(now) and not (act.is_way_back and now.unreadable):
             return self._form(
-                visit, act, now, fault="Things have changed since you looked: read anew what will happen."
+                visit, act, now, fault="Something has changed since you looked: read again what will happen."
             )
         if act.preview(now).nothing:
             return self._form(visit, act, now)
@@ -140,10 +140,10 @@ class Web:
     def _act_of(self, visit: Visit) -> tuple[Act, str]:
         act, model = BY_NAME.get(visit.path["deed"]), model_named(visit.path["model"])
         if act is None:
-            raise UnknownError("deed", f"there is nothing called {visit.path['deed']!r} to do")
+            raise UnknownError("deed", f"there is no action called {visit.path['deed']!r} to do")
         if not act.allowed(visit.caller, model):
             who = visit.caller.name if visit.caller.roles else "who has not signed in"
-            raise ApiError(HTTPStatus.FORBIDDEN, "forbidden", f"{act.deed} of {model} is nothing that {who} may")
+            raise ApiError(HTTPStatus.FORBIDDEN, "forbidden", f"{act.deed} of {model} is not allowed for {who}")
         return act, model
 
     def _standing(self, model: str) -> Standing:
@@ -185,7 +185,7 @@ class Web:
             self.access.admit({"authorization": f"Bearer {token}"}, Deed.READ)
             sealed = self.sessions.sealed(token)
         except (ApiError, ValueError):
-            return self._session(visit, fault="This token lets nobody in here, or not any more.")
+            return self._session(visit, fault="This token is not valid here, or no longer.")
         answer = see(_own_path(visit.form.get("wanted", "")))
         answer.set_cookie(
             COOKIE, sealed, max_age=LASTS_S, path=PREFIX, secure=visit.is_tls, httponly=True, samesite="strict"
@@ -212,7 +212,7 @@ class Web:
         if not is_topic(topic):
             raise UnknownError("topic", "there is no such topic")
         if self.stream.is_full:
-            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "full", "as many look on already as may")
+            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "full", "the maximum number of viewers is reached")
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
         return StreamingResponse(self.stream.follow(topic), media_type="text/event-stream", headers=headers)
 

@@ -25,7 +25,7 @@ SHARE_MAX: Final = 0.03  # of a core that looking and drawing may take
 CLIENTS_MAX: Final = 200
 LASTS_S: Final = 300.0  # then a browser connects again, and whoever lost his role is out
 BEAT: Final = "beat"
-NOT_DRAWN: Final = "This cannot be shown: a fault of ours. The controller's log says more."
+NOT_DRAWN: Final = "This cannot be shown because of a fault in Serin. The controller's log says more."
 
 Fragments = Mapping[str, str]
 """By event, the HTML that takes the place of what stood there."""

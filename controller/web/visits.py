@@ -108,7 +108,9 @@ class Door:
         """The fields of a form of ours. Raises ApiError for what is none."""
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != FORM_TYPE:
-            raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", "only a form of this page is taken here")
+            raise ApiError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", "only a form from this page is accepted here"
+            )
         body = await limited_body(request, FORM_BYTES_MAX)
         try:
             found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=16)
@@ -117,7 +119,7 @@ class Door:
         form = {name: values[-1] for name, values in found.items()}
         ours = self._sessions.is_ours(request.cookies.get(COOKIE), form.get("word", ""))
         if not (ours and _is_same_origin(request)):
-            raise ApiError(HTTPStatus.FORBIDDEN, "form", "this form is not one that you were shown here: load it anew")
+            raise ApiError(HTTPStatus.FORBIDDEN, "form", "this form was not shown to you here: reload the page")
         return form
 
     def _refused(self, request: Request, error: Exception, caller: Caller | None) -> Response:

@@ -29,7 +29,7 @@ def test_a_shadow_phase_waits_for_the_gate_that_takes_longest() -> None:
     """100 of 800 in 100 s: 700 more take 700 s. What is advisory, or passes, is waited for by nobody."""
     found = awaited(shadow(WAITING, SLOWER, ADVISORY, verdict("errors.shadow")), AT_S)
     assert found.sentence == (
-        "Copies of users' requests are judged: waits for accuracy.shadow and calibration.shadow; "
+        "Judging mirrored requests: waits for accuracy.shadow and calibration.shadow; "
         "calibration.shadow has 100 of about 800 samples."
     )
     assert (found.there, found.settled_at_s, found.too_late) == (0.125, AT_S + 700, False)

@@ -34,15 +34,15 @@ def test_without_its_tables_a_command_says_what_makes_them(home: Home, command: 
         refused = serin(home, *command)
         assert isinstance(refused.exception, UsageError)
         assert str(refused.exception).endswith("run `serin db upgrade`")
-    assert serin(home, "db", "upgrade").output == f"The database has schema {SCHEMA_REVISION} now. It was empty.\n"
+    assert serin(home, "db", "upgrade").output == f"The database now has schema {SCHEMA_REVISION}. It was empty.\n"
     assert serin(home, *command).exit_code == code
 
 
 def test_an_upgrade_says_what_there_was_and_does_nothing_twice(home: Home) -> None:
     """Somebody may run it to be sure."""
     upgrade_to(home.database_url(home.load()), "0002")
-    assert serin(home, "db", "upgrade").output == f"The database has schema {SCHEMA_REVISION} now. It had 0002.\n"
-    assert serin(home, "db", "upgrade").output == f"The database has schema {SCHEMA_REVISION} already.\n"
+    assert serin(home, "db", "upgrade").output == f"The database now has schema {SCHEMA_REVISION}. It had 0002.\n"
+    assert serin(home, "db", "upgrade").output == f"The database already has schema {SCHEMA_REVISION}.\n"
 
 
 def test_up_makes_and_upgrades_the_homes_own_database(home: Home) -> None:

@@ -307,5 +307,5 @@ def test_status_says_what_serves_while_the_database_is_away(home: Home) -> None:
     result = serin(home, "status")
     assert isinstance(result.exception, TransientError)
     assert "database did not answer" in str(result.exception)
-    assert "its release is not known now" in result.stdout
+    assert "its release is unknown now" in result.stdout
     assert "100 %" in result.stdout

@@ -78,7 +78,7 @@ def test_why_says_what_decided_it_and_how_it_came_there(home: Home, named: str) 
             "Version 7 was rolled back: The candidate fails in 9 of 100 requests.",
             "What decided it",
             "errors.live ✕ fail",
-            "How it came there",
+            "How it got there",
             "Release started by ana. Try version 7.",
             "Canary 5 %. Every gate on shadow traffic passed.",
             "Asked to pause by bob. launch",
@@ -133,7 +133,7 @@ def test_history_of_a_time_and_a_model(home: Home) -> None:
     assert serin(home, "history", "--since", "2999-01-01").stdout == "Nothing happened since then.\n"
     refused = serin(home, "history", "--since", "yesterday").exception
     assert isinstance(refused, UsageError)
-    assert str(refused).startswith("--since yesterday: is no time")
+    assert str(refused).startswith("--since yesterday: not a time")
 
 
 # --- wait -------------------------------------------------------------------------------------------------------------

@@ -245,9 +245,9 @@ def test_what_nobody_decides_on_is_shown_with_its_age(installed: Installed) -> N
     assert "as it was recorded" not in installed.status().stdout
     installed.others["controller"].is_well = False
     text = " ".join(installed.status().stdout.split())
-    assert "What follows is as it was recorded last: 1970-01-01 00:16 UTC" in text
-    assert "Nobody decides now. As it was left:" in text
-    assert "did not answer (as it was recorded; nobody looks now)" in text
+    assert "The rest is what was recorded last: 1970-01-01 00:16 UTC" in text
+    assert "Nothing is decided now. Last state:" in text
+    assert "did not answer (as recorded; nobody checks now)" in text
 
 
 @pytest.mark.integration

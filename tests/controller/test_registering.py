@@ -156,7 +156,7 @@ def test_registering_says_how_large_a_version_is_and_how_its_weights_are_stored(
 def test_registering_holds_classes_against_the_champions(registry: KeepingRegistry, checkpoint: Path) -> None:
     """A class that one of the two lacks is answered wrongly by it, and nobody may have meant that."""
     first = register(registry, checkpoint, ORDER)
-    assert _classes(first.manifest, first.champion) == "It has 3 classes; there is no champion to hold them against."
+    assert _classes(first.manifest, first.champion) == "It has 3 classes; there is no champion to compare them with."
     registry.move_alias("intent", CHAMPION, "1", expected=None)
     same = register(registry, checkpoint, ORDER)
     assert _classes(same.manifest, same.champion) == "It has 3 classes, the same as the champion's (version 1)."

@@ -90,7 +90,7 @@ def test_sections_come_in_the_order_of_a_readers_questions(journal: Journal) -> 
     page = render_html(build_report(journal.record, journal.entries))
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings == [
-        "Gates", "Time line", "How the gates came to it", "Accuracy", "Calibration", "Latency", "Evidence", "Proof",
+        "Gates", "Timeline", "How the gates got there", "Accuracy", "Calibration", "Latency", "Evidence", "Proof",
     ]  # fmt: skip
     assert page.index("<h1>") < page.index("<h2>")
 

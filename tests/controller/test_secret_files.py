@@ -119,7 +119,7 @@ def test_controllers_of_one_database_have_one_digest_key(home: Home, tmp_path: P
             kept = str(connection.execute(text("SELECT * FROM keys")).all())
         assert "a" * 64 not in kept + str(told.value)
         result = CliRunner().invoke(app, ["db", "forget-digest-key", "--reason", "it leaked", "--home", str(home.path)])
-        assert result.stdout == "The next controller that starts says which key it is.\n"
+        assert result.stdout == "The next controller that starts sets the key.\n"
         share_digest_key(home, other, store)
         last = store.journal.last(INSTALLATION, (DigestKeyForgotten.__name__,))
         assert last is not None

@@ -195,8 +195,7 @@ def test_the_sentence_that_decides_comes_first_with_a_bar_and_a_time() -> None:
     fields = {"verdicts": {"accuracy.shadow": waiting}, "routed": True, "looked_at_s": NOW_S}
     lines = drawn(record(Phase.SHADOW, **fields)).splitlines()
     assert lines[1].strip() == (
-        "Copies of users' requests are judged: waits for accuracy.shadow; "
-        "accuracy.shadow has 250 of about 1,000 samples."
+        "Judging mirrored requests: waits for accuracy.shadow; accuracy.shadow has 250 of about 1,000 samples."
     )
     assert lines[2].strip() == f"{'█' * 5}{'░' * 15} 25 %, at this rate in 5 min, at {clock(NOW_S + 300, NOW_S)}"
 
@@ -226,7 +225,7 @@ def test_faults_replicas_and_overrides_are_named() -> None:
 def test_a_table_that_nobody_sees_is_not_one_that_was_never_written() -> None:
     """While a cluster was away a canary was shown as not routed yet."""
     for found, said in (
-        (record(Phase.CANARY), "none can be seen now"),
+        (record(Phase.CANARY), "none visible now"),
         (record(Phase.SUITE, stable=None), "not routed yet"),
     ):
         assert said in in_text(Overview((found,), now_s=NOW_S, traffic={}))
@@ -237,15 +236,15 @@ def test_a_breach_that_blames_nobody_is_on_the_screen_in_full() -> None:
     text = drawn(record(Phase.PROBATION, verdicts={"latency.p95": breach}))
     assert "breach" in text
     assert text.count("P95 misses its objective of 200 ms, and nobody knows why.") == 2
-    assert "nothing is copied to the former version" not in text
+    assert "nothing is mirrored to the former version" not in text
     uncopied = replace(releases.POLICY, probation_mirror_pct=0.0)
-    assert "nothing is copied to the former version" in drawn(record(Phase.PROBATION, policy=uncopied))
+    assert "nothing is mirrored to the former version" in drawn(record(Phase.PROBATION, policy=uncopied))
 
 
 def test_a_version_that_warms_up_says_until_when() -> None:
     policy = replace(releases.POLICY, warm_up_s=180.0)
     warm_at = utc(releases.NOW_S + 180)
-    words = f"warming up until {warm_at}; how long its answers take is not held against it"
+    words = f"warming up until {warm_at}; until then latency does not count"
     assert words in drawn(record(Phase.CANARY, policy=policy, routed=True))
     assert "warming" not in drawn(record(Phase.CANARY, policy=policy, routed=True, routed_at_s=NOW_S - 180))
     assert "warming" not in drawn(record(Phase.CANARY, policy=policy))
@@ -405,7 +404,7 @@ def test_how_far_a_suite_has_come_and_what_waits_for_the_next_release_are_told()
 def test_a_replay_with_nothing_to_ask_says_why() -> None:
     nothing = ReplayProgress(0, trouble="no text is kept. For the next release: keep texts")
     shown = in_text(Overview([record(Phase.SHADOW)], NOW_S, {"intent": TABLE}, replays={"intent": nothing}))
-    assert "replay    nothing is asked again: no text is kept. For the next release: keep texts" in shown
+    assert "replay    nothing is replayed: no text is kept. For the next release: keep texts" in shown
 
 
 def test_how_much_is_sampled_is_told_in_one_line() -> None:
@@ -439,8 +438,8 @@ def test_an_overview_is_the_same_after_a_way_as_json() -> None:
 @pytest.mark.parametrize(
     ("mirroring", "said"),
     [
-        (Mirroring.NONE, "no mirror here (Traefik): no shadow phase, and nothing is judged on copies"),
-        (Mirroring.GATEWAY_ONE_WAY, "one way (Traefik): what the candidate serves is not copied to stable"),
+        (Mirroring.NONE, "no mirror here (Traefik): no shadow phase, and nothing is judged on mirrored requests"),
+        (Mirroring.GATEWAY_ONE_WAY, "one way (Traefik): what the candidate serves is not mirrored to stable"),
         (Mirroring.REPLICA, ""),
     ],
 )

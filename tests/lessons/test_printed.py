@@ -98,7 +98,7 @@ def test_a_defect_of_a_real_command_ends_with_four(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert "Traceback" in done.stderr
     assert "\n::error" not in done.stderr
-    assert done.stderr.splitlines()[-1] == "serin: a defect, and no verdict: RuntimeError: odd\\n::error::x"
+    assert done.stderr.splitlines()[-1] == "serin: a defect in Serin, not a verdict: RuntimeError: odd\\n::error::x"
 
 
 def test_json_on_a_terminal_is_the_same_value_and_obeys_nobody(capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,7 +120,7 @@ def test_a_release_whose_journal_is_broken_can_be_taken_back(world: PageWorld) -
     world.board.courses.read = broken  # type: ignore[method-assign]
     page = world.browser(Role.ROLLBACK).get("/web/releases/intent-v7-1")
     assert page.status_code == 200
-    assert "What led here cannot be told: the chain is broken" in Page(page.text).text
+    assert "What led here cannot be shown: the chain is broken" in Page(page.text).text
     assert {"abort", "rollback"} <= set(offered(page.text))
     assert "the chain is broken" in world.artist.draw("release/intent-v7-1")["course"]
 
@@ -141,7 +141,7 @@ def test_nobody_waits_for_what_is_being_read_for_others(world: PageWorld) -> Non
         asks.join(PATIENCE_S)
         assert tried, "the page waits for the course of another"
     assert "The journal of this release is being read." in tried[0]
-    assert "Time line" in browser.get("/web/releases/intent-v7-1").text
+    assert "Timeline" in browser.get("/web/releases/intent-v7-1").text
 
 
 def test_a_release_that_cannot_be_read_can_be_aborted(world: PageWorld) -> None:
@@ -237,7 +237,7 @@ def test_a_deed_that_would_do_nothing_says_so() -> None:
         "pause": "Nothing to pause: no release is in progress.",
         "resume": "Nothing to resume: no release is in progress.",
         "freeze": "",
-        "unfreeze": "No freeze holds intent alone.",
+        "unfreeze": "No freeze is for intent alone.",
         "abort": "Nothing to abort: no release is in progress.",
         "rollback": "Nothing to roll back: nothing is routed yet.",
     }

@@ -146,4 +146,4 @@ def test_the_page_is_whole_without_scripts(browser: "Browser", url: str) -> None
     with opened(browser, url, "/web/releases/intent-v7-1", java_script_enabled=False) as (page, _):
         assert page.locator("h1").inner_text().startswith("Version 7 of intent")
         assert page.locator("#course svg").count() == 4
-        assert "load it anew" in page.locator("#beat").inner_text()
+        assert "reload it" in page.locator("#beat").inner_text()

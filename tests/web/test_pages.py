@@ -76,7 +76,7 @@ def test_rates_that_cannot_be_read_say_why(world: PageWorld) -> None:
 
     world.metrics.gateway = away  # type: ignore[method-assign, assignment]
     world.artist.refresh({"overview/1"})
-    assert "are not known: Prometheus did not answer" in Page(world.browser().get("/web/").text).text
+    assert "are unknown: Prometheus did not answer" in Page(world.browser().get("/web/").text).text
 
 
 def test_a_release_shows_what_decides_it(world: PageWorld) -> None:
@@ -89,7 +89,7 @@ def test_a_release_shows_what_decides_it(world: PageWorld) -> None:
     assert re.search(r'<svg [^>]*aria-label="[^"]* over time', page)
     assert "The numbers of this chart" in text
     assert re.search(r"Labels Labels received against labels needed Gate Received Needed, about Of it accuracy", text)
-    assert "Time line" in text
+    assert "Timeline" in text
     assert 'href="/web/releases/intent-v7-1/report"' in page
     assert world.browser().get("/web/releases/intent-v7-1/report").text.startswith("<!DOCTYPE html>")
     assert world.browser().get("/web/releases/intent-v7-1/report.json").json()["schema"] == "serin.report/v1"
@@ -235,7 +235,7 @@ def test_a_wrong_token_lets_nobody_in(world: PageWorld) -> None:
     answer = world.browser().submit("/web/session", "/web/session", token="serin_000000000000_" + "x" * 43)
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
-    assert "lets nobody in" in answer.text
+    assert "is not valid here" in answer.text
 
 
 def test_the_first_view_of_500_releases_is_small_and_asks_little() -> None:

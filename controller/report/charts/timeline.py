@@ -64,7 +64,7 @@ class _Drawing:
             *self._share(strip_top),
             *self._faults(sources, faults_top),
         ]
-        return picture(self._frame.width, axis + 30, "Time line of the release", contents)
+        return picture(self._frame.width, axis + 30, "Timeline of the release", contents)
 
     def _x(self, at_s: float) -> float:
         return self._frame.left + self._scale(at_s) * (self._frame.right - self._frame.left)
