@@ -372,7 +372,7 @@ def test_a_rollback_that_comes_to_nothing_is_told(afar: Installation, monkeypatc
     monkeypatch.setattr("controller.bootstrap.afar.time.sleep", refuse)
     with pytest.raises(UsageError, match="intent: not rolled back: nothing to go back to"):
         rollback(["intent", "--reason", "wrong refunds"])
-    with pytest.raises(UsageError, match="--to: goes with --home"):
+    with pytest.raises(UsageError, match="--to: only with --home"):
         rollback(["intent", "--reason", "wrong refunds", "--to", "5"])
 
 
