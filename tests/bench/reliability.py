@@ -186,8 +186,8 @@ def page(names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     lines = [
         "# Reliability",
         "",
-        "Made by `make bench-reliability`, part by part. `tests/bench/reliability.py` says what each row is based on: a",
-        "benchmark, a night on a real installation, or tests (on real processes if it is about processes), with the",
+        "Made by `make bench-reliability`, part by part. `tests/bench/reliability.py` says what each row is based on:",
+        "a benchmark, a night on a real installation, or tests (on real processes if it is about processes), with the",
         "number that passed and, if people are shown the fault, its sentence. A missed bar is marked. In a night of",
         "kills and stops, requests from 1 s before to 15 s after count as in flight on what was killed, or as having",
         "found nobody there.",
