@@ -91,12 +91,16 @@ def summary_of(record: ReleaseRecord) -> ReleaseSummary:
 
 
 def watched_in(
-    shown: Sequence[Shown], policies: Mapping[str, ReleasePolicy], watched: Callable[[], Mapping[str, Watched]]
+    serving: Mapping[str, str], policies: Mapping[str, ReleasePolicy], watched: Callable[[], Mapping[str, Watched]]
 ) -> Mapping[str, str]:
-    """Return what the watch knows of the models that are shown with their gates, in a line each."""
-    models = {one.model for one in shown if isinstance(one, ReleaseRecord)} & policies.keys()
-    found = watched() if models else {}
-    return {model: told_of(one.champion, policies[model].watch) for model, one in found.items() if model in models}
+    """Return what the watch knows of the versions that serve, by model, in a line each. Of one that served before,
+    which the watch knows until it looks again, nothing."""
+    found = watched() if serving.keys() & policies.keys() else {}
+    return {
+        model: told_of(one.champion, policies[model].watch)
+        for model, one in found.items()
+        if model in policies and one.champion.version == serving.get(model)
+    }
 
 
 def unreadable(journal: Journal, model: str | None = None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from controller.core.commands import ANY_MODEL, WAYS_BACK, Ask, Command, Freeze
 from controller.core.events import Leaving
 from controller.core.foresight import Foreseen, Standing, foresee
-from controller.core.release import EXPOSED, Phase, Purpose, Release, pending_settings
+from controller.core.release import EXPOSED, Phase, Purpose, Release, pending_settings, serves_all
 from controller.core.traffic import Override
 from controller.errors import TransientError, UsageError
 from controller.journal.codec import entry_of
@@ -263,12 +263,15 @@ class Service:
         if model is not None and not records and not traffic:
             self.check(model)  # one without a policy that was ever served is known too
         policies, waiting, asking, sampling, replays = self.site.policies(), {}, {}, {}, {}
+        serving: dict[str, str] = {}
         for record in records:
             release, why = opened(record)
             shown.append(summary_of(record) if why and isinstance(record, ReleaseRecord) else record)
             if release is None:
                 troubles += [why] if why else []
                 continue
+            if (serves := serves_all(release)) is not None:
+                serving[release.model] = serves.number
             policy = policies.get(release.model)
             if policy is not None and (settings := pending_settings(release, policy)):
                 waiting[release.model] = settings
@@ -290,7 +293,7 @@ class Service:
             sampling=sampling,
             able=self.site.abilities(),
             replays=replays,
-            watched=watched_in(shown, policies, self.watched),
+            watched=watched_in(serving, policies, self.watched),
             parts=tuple(self.site.parts()),
             written_at_s=self.journal.written_at_s(),
         )

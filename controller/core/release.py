@@ -229,6 +229,11 @@ class Release:
         return combine(v.outcome for v in self.verdicts.values() if v.stage in stages and not v.advisory)
 
 
+def serves_all(release: Release) -> Version | None:
+    """Return the version that serves all users, or all but the canary's; None before the first one was promoted."""
+    return release.candidate if release.phase in SERVED else release.stable
+
+
 def pending_settings(release: Release, policy: ReleasePolicy) -> str:
     """Return what the policy's serving block says otherwise than what serves, or is about to: ``workers 1 → 2``; empty
     where nothing waits for the next release."""

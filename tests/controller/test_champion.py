@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controller.core.champion import DAY_S, Asking, Cause, Champion, Labelled, askings
-from controller.core.policy import WatchPolicy
+from controller.core.policy import ReleasePolicy, WatchPolicy
+from controller.overview import watched_in
+from controller.ports.champions import Watched
 
 POLICY = WatchPolicy()
 NEW = Champion("intent", "7", 0.0)
@@ -180,3 +182,12 @@ def test_age_asks_where_the_policy_says_so() -> None:
     assert (asking.cause, asking.value, asking.limit) == (Cause.AGE, 90.0, 90.0)
     assert not asked_of(NEW, POLICY, 1_000 * DAY_S)
     assert not asked_of(replace(NEW, asked=(Cause.AGE,)), policy, 91 * DAY_S)
+
+
+def test_the_overview_tells_of_the_version_that_serves_and_not_of_the_former_one() -> None:
+    """The watch knows the former one until it looks again."""
+    policies = {"intent": ReleasePolicy("intent")}
+    found = {"intent": Watched(NEW)}
+    assert "version 7" in watched_in({"intent": "7"}, policies, lambda: found)["intent"]
+    assert watched_in({"intent": "8"}, policies, lambda: found) == {}
+    assert watched_in({}, policies, lambda: found) == {}
