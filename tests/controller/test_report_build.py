@@ -248,7 +248,7 @@ def test_a_fix_of_what_cannot_run_says_what_it_takes_the_place_of() -> None:
     journal = Journal()
     journal.write([replace(started(stable=None), replaced=Version("6"))], START_S)
     page = render_html(report_of(journal))
-    assert "Takes the place of" in page
+    assert "Replaces" in page
     assert "version 6" in page
     assert "the first version of this model" not in page
 

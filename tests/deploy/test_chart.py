@@ -380,7 +380,7 @@ def test_a_rule_file_of_git_reaches_a_plain_prometheus() -> None:
 def test_the_notes_say_what_to_do_next() -> None:
     assert "policies: {MODEL: {}}" in notes(values())
     assert "serin release start Mood_2.0" in notes(values(MATRIX["policies"]))
-    assert "Nothing tells Prometheus" in notes(values(MATRIX["unwatched"]))
+    assert "Prometheus does not know the replicas" in notes(values(MATRIX["unwatched"]))
     assert "models-serin-prometheus" in notes(values())
     assert "/etc/prometheus/serin/token" in notes(values())
     assert "models-serin-prometheus" not in notes(values(MATRIX["operator"]))
