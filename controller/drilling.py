@@ -109,7 +109,7 @@ class _Course:
             self._watch_for(self.times.for_s, or_until=self.ports.injection.broken_off)
         finally:
             self.ports.injection.end()
-        self._note(By.DRILL, "the replicas go on" + (", before their time" if self.stopped else ""))
+        self._note(By.DRILL, self.drill.undone + (", before their time" if self.stopped else ""))
 
     def _watch_for(self, length_s: float, *, or_until: Callable[[], str] = str) -> None:
         until_s = self.ports.clock.monotonic_s() + length_s
@@ -176,7 +176,7 @@ class _Course:
 
     def _hear(self) -> None:
         for sentence in self.ports.injection.told() if self.injected else ():
-            self._note(By.LOG, sentence)
+            self._note(self.drill.told_by, sentence)
 
     def _changes(self, seen: Seen) -> Iterator[tuple[By, str]]:
         was = self.last

@@ -2,18 +2,22 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Final
+from http import HTTPStatus
+from typing import Any, Final
 from urllib.parse import quote
 
 from controller.adapters.local.loopback import get
 from controller.bootstrap.parts import parts_of
-from controller.config.settings import Home
+from controller.config.settings import Home, Settings
+from controller.core.drills import Batches
 from controller.monitoring.rule import ABOUT_LABEL, About
 from controller.ports.drills import Seen
 from controller.service import Service
-from serving.contract import MODEL_LABEL
+from serving.contract import BATCH_SIZE_METRIC, MODEL_LABEL, QUEUE_DEPTH_METRIC
 
 _WITHIN_S: Final = 2.0
+_LATELY_S: Final = 10.0
+_SCRAPES: Final = 4.0  # a rate wants two of them
 _ALERTS: Final = "prometheus: alerts"
 
 
@@ -52,14 +56,32 @@ class HomeLookout:
         """The alerts of the model about what its users got and its replicas do: pending, or firing where one of the
         name does."""
         about = f"{About.USERS}|{About.REPLICA}"
-        query = quote(f'ALERTS{{{MODEL_LABEL}="{self._model}", {ABOUT_LABEL}=~"{about}"}}')
-        settings = self._home.load()
-        status, body = get(f"{settings.prometheus}/api/v1/query?query={query}", timeout_s=_WITHIN_S)
+        query = f'ALERTS{{{MODEL_LABEL}="{self._model}", {ABOUT_LABEL}=~"{about}"}}'
         found: dict[str, str] = {}
-        for name, state in _told(json.loads(body)["data"]["result"] if status == 200 else []):
+        for name, state in _told(_asked(self._home.load(), query)):
             if found.get(name) != "firing":
                 found[name] = state
         return found
+
+
+def batches(settings: Settings, model: str) -> Batches | None:
+    """Return what Prometheus has of the model's calls and queues lately; None where it does not say."""
+    of = f'{{{MODEL_LABEL}="{model}"}}[{max(_LATELY_S, _SCRAPES * settings.scrape_interval_s):.0f}s]'
+    calls = f"sum(rate({BATCH_SIZE_METRIC}_sum{of})) / (sum(rate({BATCH_SIZE_METRIC}_count{of})) > 0)"
+    try:
+        texts, waiting = (
+            float(found[0]["value"][1]) if (found := _asked(settings, query)) else 0.0
+            for query in (calls, f"max(max_over_time({QUEUE_DEPTH_METRIC}{of}))")
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+    return Batches(texts, waiting)
+
+
+def _asked(settings: Settings, query: str) -> list[Any]:
+    """Raises OSError, ValueError or KeyError: Prometheus cannot be read."""
+    status, body = get(f"{settings.prometheus}/api/v1/query?query={quote(query)}", timeout_s=_WITHIN_S)
+    return list(json.loads(body)["data"]["result"]) if status == HTTPStatus.OK else []
 
 
 def _told(result: list[Mapping[str, Mapping[str, str]]]) -> Iterator[tuple[str, str]]:

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from controller.adapters.clock import SystemClock
 from controller.adapters.local.drill_guard import Guard
+from controller.adapters.local.drill_lists import CHARS, TEXTS, LongLists
 from controller.adapters.local.drill_package import AlteredPackage
 from controller.adapters.local.drill_strangers import Strangers
 from controller.adapters.local.drills import STOPPED_MS_MAX, Killed, Slowed
@@ -20,13 +22,15 @@ from controller.adapters.local.records import Record, Records
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.bootstrap import drill_freeze
 from controller.bootstrap.drill_load import LoadUsers, loading
-from controller.bootstrap.drill_sight import HomeLookout
+from controller.bootstrap.drill_sight import HomeLookout, batches
 from controller.bootstrap.installations import service_of
 from controller.bootstrap.parts import parts_of
 from controller.config.secret_files import read_line
 from controller.config.settings import Home, Settings
 from controller.core.drills import STARTS_SPARE, Drill, Drilled, Means, Noted
+from controller.core.policy import ReleasePolicy
 from controller.core.release import Version
+from controller.core.serving import ServingPolicy
 from controller.core.traffic import TrafficTable
 from controller.drilling import DrillPorts, Times, drilled
 from controller.errors import Source, UsageError
@@ -73,6 +77,10 @@ class _Ground:
     def records(self, versions: Sequence[str]) -> Sequence[Record]:
         known = [one for one in Records(self.home.deployments).readable() if one.model == self.asked.model]
         return [one for one in known if one.version in versions and one.answered and not one.failure]
+
+    @property
+    def policy(self) -> ReleasePolicy | None:
+        return self.service.site.policies().get(self.asked.model)
 
     @property
     def most(self) -> str:
@@ -194,13 +202,12 @@ def _injection(ground: _Ground, guard: Guard) -> Injection:
         version = Version(ground.most)
         package = PackageStore(MlflowRegistry(ground.settings.registry), home.packages).place(asked.model, version)
         return AlteredPackage(DeploymentSpec(asked.model, version), package, home.drill)
-    return _strangers(ground)
+    return _long_lists(ground) if means is Means.LONG_LISTS else _strangers(ground)
 
 
 def _stopped_ms(ground: _Ground) -> float:
     """Return how long at a time: beyond what the policy promises, and less than makes a health check fail."""
-    policy = ground.service.site.policies().get(ground.asked.model)
-    objectives_ms = policy.objectives_ms if policy is not None else ()
+    objectives_ms = ground.policy.objectives_ms if ground.policy is not None else ()
     return min(STOPPED_MS_MAX, _SLOW_BEYOND * next(iter(objectives_ms), _OBJECTIVE_MS))
 
 
@@ -237,6 +244,27 @@ def _own_token(ground: _Ground) -> str | None:
     return read_line("own token", ground.home.own_token) if ground.settings.require_tokens else None
 
 
+def _long_lists(ground: _Ground) -> LongLists:
+    """Raises UsageError where users' requests may be refused for it."""
+    asked, settings, policy = ground.asked, ground.settings, ground.policy
+    serving = policy.serving if policy is not None else ServingPolicy()
+    if serving.admission.wait_ms_max is not None and not asked.users_may_fail:
+        raise UsageError(
+            f"serving.admission.wait_ms_max of {asked.model} has requests refused that would wait behind the drill's: "
+            "say --users-may-fail"
+        )
+    text = next(iter(_texts(ground)))
+    shown = {"authorization": f"Bearer {token}"} if (token := _own_token(ground)) is not None else {}
+    return LongLists(
+        _predict_url(ground),
+        text,
+        shown,
+        partial(batches, settings, asked.model),
+        texts=min(TEXTS, serving.limits.texts_max),
+        chars=min(CHARS, serving.limits.text_chars_max),
+    )
+
+
 def _strangers(ground: _Ground) -> Strangers:
     home, settings = ground.home, ground.settings
     logs = (home.logs, home.deployments)
@@ -253,8 +281,7 @@ def _texts(ground: _Ground) -> Sequence[str]:
     """Return what the drill's own requests say."""
     if ground.asked.texts is not None:
         return ground.asked.texts
-    policy = ground.service.site.policies().get(ground.asked.model)
-    for file in policy.suites if policy is not None else ():
+    for file in ground.policy.suites if ground.policy is not None else ():
         try:
             return [case.text for case in load_suite(Path(file)).cases]
         except SuiteError as error:

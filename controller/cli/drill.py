@@ -37,7 +37,7 @@ def drill(
         typer.Argument(help="Whose replicas; needless where there is one model.", autocompletion=completion.models),
     ] = None,
     for_s: Annotated[
-        float, typer.Option("--for-s", min=1, max=FOR_S_MAX, help="F1, F7: inject it for so many seconds.")
+        float, typer.Option("--for-s", min=1, max=FOR_S_MAX, help="F1, F7, F8: inject it for so many seconds.")
     ] = 60.0,
     before_s: Annotated[
         float, typer.Option("--before-s", min=1, max=60, help="Watch for so many seconds before.")
@@ -54,7 +54,7 @@ def drill(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the freeze; kept in the journal.")] = "",
     by: ByOption = "",
     users_may_fail: Annotated[
-        bool, typer.Option("--users-may-fail", help="F3, F5: also where nobody else answers meanwhile.")
+        bool, typer.Option("--users-may-fail", help="F3, F5, F8: also where they may be refused meanwhile.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="The page; drill-MODE-MODEL.html where not given.")] = None,

@@ -38,12 +38,30 @@ class Means(StrEnum):
     REPLICA_KILLED = "replica killed"
     ALTERED_PACKAGE = "altered package"  # a copy of it, which nobody is sent to
     STRANGERS = "strangers"  # requests without a token that is known
+    LONG_LISTS = "long lists"  # requests as any client could send them
+
+
+class By(StrEnum):
+    """The one by whom something was seen."""
+
+    DRILL = "drill"
+    USERS = "users"  # the drill's own requests, as their sender sees them
+    DOCTOR = "doctor"
+    ALERT = "alert"
+    METRICS = "metrics"
+    LOG = "log"  # what processes and logs show
+    JOURNAL = "journal"
+
+
+SIGHTS: Final = frozenset({By.DOCTOR, By.ALERT, By.METRICS, By.LOG})
+"""What counts as seen: by an installation that nobody sends requests to only for the drill."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drill:
     """One mode. ``means`` None: it is not injected, and ``instead`` says what shows it. ``promise``: of its runbook.
-    ``alerts``: those that can be seen of it. ``users_may_fail``: where nobody else answers, users' requests fail."""
+    ``undone``: what is said once it is injected no more. ``alerts``: those that can be seen of it. ``told_by``: who
+    tells what the injection hears. ``users_may_fail``: where nobody else answers, users' requests fail."""
 
     mode: Mode
     title: str
@@ -52,16 +70,19 @@ class Drill:
     means: Means | None = None
     injects: str = ""
     instead: str = ""
+    undone: str = ""
     alerts: tuple[str, ...] = ()
+    told_by: By = By.LOG
     users_may_fail: bool = False
 
     @property
     def lasts(self) -> bool:
         """Return whether it goes on for a time that is asked for."""
-        return self.means in (Means.SLOWED, Means.ALL_SLOWED)
+        return self.means in (Means.SLOWED, Means.ALL_SLOWED, Means.LONG_LISTS)
 
 
 _SLOW_ALERTS: Final = ("SerinSlowP95", "SerinSlowP99", "SerinQueueing")
+_GO_ON: Final = "the replicas go on"
 
 DRILLS: Final[Mapping[Mode, Drill]] = {
     one.mode: one
@@ -74,6 +95,7 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             Means.SLOWED,
             "stops the replicas of the version with most users for most of the time, in turns of less than half a "
             "second",
+            undone=_GO_ON,
             alerts=_SLOW_ALERTS,
         ),
         Drill(
@@ -133,15 +155,21 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "release waits at most until its deadline.",
             Means.ALL_SLOWED,
             "stops the replicas of every version with users for most of the time, in turns of less than half a second",
+            undone=_GO_ON,
             alerts=_SLOW_ALERTS,
         ),
         Drill(
             Mode.F8,
             "the tail of large batches",
             "f8-batch-tail.md",
-            "A change of batch settings is a release of its own (`serin release again MODEL`), judged at P99.",
-            instead="Batches are what clients and the policy make of them. `serin load` near the rate that a replica "
-            "bears shows P99 and batch sizes on the debug dashboard; `serin release again` judges other settings.",
+            "Short texts overtake long ones that wait, and a request that finds the queue full is refused at once with "
+            "`Retry-After`. A change of batch settings is a release of its own (`serin release again MODEL`), judged "
+            "at P99.",
+            Means.LONG_LISTS,
+            "sends lists of long texts one after another, and short texts beside them, to the gateway",
+            undone="no more long texts are sent",
+            alerts=_SLOW_ALERTS,
+            told_by=By.METRICS,
         ),
         Drill(
             Mode.F9,
@@ -156,21 +184,6 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
         ),
     )
 }
-
-
-class By(StrEnum):
-    """The one by whom something was seen."""
-
-    DRILL = "drill"
-    USERS = "users"  # the drill's own requests, as their sender sees them
-    DOCTOR = "doctor"
-    ALERT = "alert"
-    LOG = "log"  # what processes and logs show
-    JOURNAL = "journal"
-
-
-SIGHTS: Final = frozenset({By.DOCTOR, By.ALERT, By.LOG})
-"""What counts as seen: by an installation that nobody sends requests to only for the drill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +208,14 @@ class Counted:
     @property
     def failed(self) -> int:
         return sum((self.failures or {}).values())
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The work of a model's replicas lately: ``texts`` of a call on average, and the most requests that waited."""
+
+    texts: float = 0.0
+    waiting: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +290,9 @@ def _seen(drilled: Drilled) -> Check:
         if drilled.drill.lasts:
             late = "alerts on latency look at five minutes: --for-s 120 lets them come"
             more = f"; {late if drilled.drill.alerts else 'the policy promises no latency, so no alert can come'}"
-        return Check(promise, Outcome.INCONCLUSIVE, f"Neither doctor, nor an alert, nor a log told of it{more}.")
+        return Check(
+            promise, Outcome.INCONCLUSIVE, f"Neither doctor, nor an alert, nor metrics, nor a log told of it{more}."
+        )
     return Check(promise, Outcome.PASS, f"After {seen.at_s - began_s:.1f} s by the {seen.by}: {seen.what}.")
 
 

@@ -97,7 +97,7 @@ def test_a_freeze_of_its_own_needs_a_reason(home: Home) -> None:
     assert "--reason is empty" in refusal(home, "F5", "intent", "--freeze")
 
 
-@pytest.mark.parametrize("mode", ["F2", "F6", "F8"])
+@pytest.mark.parametrize("mode", ["F2", "F6"])
 def test_what_is_not_injected_says_what_shows_it(home: Home, mode: str) -> None:
     assert f"{mode} is not injected into an installation that serves. " in refusal(home, mode, "intent")
 

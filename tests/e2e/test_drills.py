@@ -55,7 +55,7 @@ class Ground:
 
 
 def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None:
-    """A worker and a replica that are killed, an altered package; and a drill that is killed."""
+    """A worker and a replica that are killed, an altered package, lists of long texts; and a drill that is killed."""
     ground = Ground(site, tmp_path)
     _refused(ground)
     dry = ground.command("F5", "--users-may-fail", "--freeze", "--reason", "a test", "--dry-run")
@@ -65,6 +65,8 @@ def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None
     worker = ground.played("F3", "--users-may-fail")
     assert any("another worker" in one["what"] for one in worker["course"])
     assert ground.replica() == replica, "the replica itself went on"
+    lists = ground.played("F8", "--for-s", "6")
+    assert [one["what"] for one in lists["course"] if one["by"] == "metrics"], "batches are seen by their size"
     _killed(ground)
     killed = ground.played("F5", "--users-may-fail")
     assert killed["seen_at_s"] >= killed["injected_at_s"]

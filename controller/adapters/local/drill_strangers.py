@@ -1,8 +1,6 @@
 """Requests of nobody who may ask, and what became of them: the answers, the log of who asked, and that no text is in
 any log."""
 
-import http.client
-import json
 import secrets
 import threading
 from collections import Counter
@@ -10,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from controller.adapters.local.drill_requests import asked
 from controller.core.drills import Check
 from gates.outcome import Outcome
 from serving.text.jsonlines import Unreadable, lines, loads
@@ -57,19 +55,8 @@ class Strangers:
             if self._over.wait(self.every_s):
                 return
             token = {} if number % 2 else {"authorization": f"Bearer {secrets.token_urlsafe(32)}"}
-            self._statuses[self._asked(token)] += 1
-
-    def _asked(self, headers: Mapping[str, str]) -> str:
-        parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
-        try:
-            body = json.dumps({**self.body, self.field_path: self._word})
-            connection.request("POST", parts.path, body, {"content-type": "application/json", **headers})
-            return str(connection.getresponse().status)
-        except (OSError, http.client.HTTPException) as error:
-            return type(error).__name__
-        finally:
-            connection.close()
+            document = {**self.body, self.field_path: self._word}
+            self._statuses[asked(self.url, document, token, timeout_s=_TIMEOUT_S).how] += 1
 
     def end(self) -> None:
         self._over.set()

@@ -1,0 +1,39 @@
+"""Requests that a drill sends one by one, and what became of each."""
+
+import http.client
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from serving.contract import DRILL_REQUEST_PREFIX, REQUEST_ID_HEADER
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """``how``: the status, or the kind of error where no answer came. ``says_when``: whether it says when to come
+    again. ``said``: the body."""
+
+    how: str
+    took_ms: float
+    says_when: bool = False
+    said: str = ""
+
+
+def asked(url: str, document: Mapping[str, object], headers: Mapping[str, str], *, timeout_s: float) -> Answered:
+    """Post the document as JSON, under an id by which it is no sample of what users ask; return what came of it."""
+    parts, began_s = urlsplit(url), time.monotonic()
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    own = {"content-type": "application/json", REQUEST_ID_HEADER: f"{DRILL_REQUEST_PREFIX}{uuid.uuid4()}"}
+    try:
+        connection.request("POST", parts.path, json.dumps(document), {**own, **headers})
+        answer = connection.getresponse()
+        said = answer.read().decode("utf-8", errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return Answered(type(error).__name__, 1_000 * (time.monotonic() - began_s))
+    finally:
+        connection.close()
+    says_when = answer.getheader("retry-after") is not None
+    return Answered(str(answer.status), 1_000 * (time.monotonic() - began_s), says_when, said)
