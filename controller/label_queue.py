@@ -7,7 +7,7 @@ version that serves are asked for, so that nothing is asked for twice.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from controller.core.release import SERVED, Release
+from controller.core.release import SERVED, Purpose, Release
 from controller.overview import current, opened
 from controller.ports.journal import Journal
 from controller.ports.samples import LabelRequest, SampleIntake
@@ -66,7 +66,8 @@ def under_way(journal: Journal, model: str) -> list[Release]:
 
 
 def _reads_samples(release: Release) -> bool:
-    return release.stable is not None and release.cursors.first_pair is not None
+    """Return whether people are asked for labels of it: no answer of a rehearsal is worth their time."""
+    return release.stable is not None and release.cursors.first_pair is not None and release.purpose is Purpose.PROMOTE
 
 
 def as_document(request: LabelRequest) -> dict[str, object]:

@@ -147,6 +147,10 @@ class Service:
         """Ask that the version takes the place of stable, which cannot run: by the floors of its suites alone."""
         return self._ask(Ask.REPLACE, model, reason, by, command_id, version_named(version))
 
+    def rehearse(self, model: str, version: str, *, reason: str, by: str) -> Command:
+        """Ask that the version is judged without a user getting its answers; in a freeze, too."""
+        return self._ask(Ask.REHEARSE, model, reason, by, "", version_named(version))[0]
+
     def again(self, model: str, *, reason: str, by: str, command_id: str = "") -> tuple[Command, str]:
         """Register the version that serves once more, and ask for a release of that: the command, and the number of the
         version that serves. Raises as `Site.register_again`, too."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 class Ask(StrEnum):
     START = "start"  # a release of ``version``
     REPLACE = "replace"  # the same, in place of a stable version that cannot run, so that nothing is compared
+    REHEARSE = "rehearse"  # the same, no further than shadow: no user gets its answers
     ABORT = "abort"  # the active release, whatever its phase: always wins
     ROLLBACK = "rollback"  # to the known good version, from whatever is active or was promoted last
     RESUME = "resume"  # a held release goes on, with a new deadline; a paused one from where it is
@@ -14,7 +15,7 @@ class Ask(StrEnum):
     PROMOTE = "promote"  # the release goes to its next step now; everybody is for the gates alone
 
 
-BEGINNING = frozenset({Ask.START, Ask.REPLACE})
+BEGINNING = frozenset({Ask.START, Ask.REPLACE, Ask.REHEARSE})
 WAYS_BACK = frozenset({Ask.ABORT, Ask.ROLLBACK})
 
 

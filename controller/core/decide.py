@@ -22,6 +22,7 @@ from controller.core.facts import (
 from controller.core.leaving import leave
 from controller.core.notes import note
 from controller.core.phases import advance
+from controller.core.rehearsal import kept_from_users
 from controller.core.release import Release
 
 
@@ -31,7 +32,7 @@ def decide(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
         return ()
     noted = note(release, facts, now_s)
     after = after_events(release, noted, facts, now_s)
-    moved = leave(after, facts) or advance(after, facts, now_s)
+    moved = kept_from_users(after, leave(after, facts) or advance(after, facts, now_s))
     return (*(_in_full(event, facts) if moved else event for event in noted), *moved)
 
 

@@ -53,7 +53,7 @@ def foresee(ask: Ask, standing: Standing, version: str | None = None) -> Foresee
 
 def _of_what_is_known(ask: Ask, standing: Standing, version: str) -> Foreseen:
     match ask:
-        case Ask.START | Ask.REPLACE:
+        case Ask.START | Ask.REPLACE | Ask.REHEARSE:
             return _begin(ask, standing, version)
         case Ask.ABORT:
             return _abort(standing)

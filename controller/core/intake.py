@@ -80,6 +80,8 @@ def _for_release(seen: Seen, release: Release) -> Iterator[Fact | Discard]:
     for command in seen.asked:
         if command.ask not in BEGINNING:
             yield Asked(command)
+        elif command.ask is Ask.REHEARSE:  # nothing ends for it
+            yield Discard(command.id, f"release {release.id} is in progress, and nothing is rehearsed beside it")
         elif command.version == release.candidate.number and release.phase is not Phase.ROLLING_BACK:
             yield Discard(command.id, f"release {release.id} of version {command.version} is in progress")
         else:
@@ -124,14 +126,15 @@ def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
     match command.ask:
         case Ask.ROLLBACK if table is not None and table.known_good is not None:
             return Begin(Purpose.RESTORE, Version(table.known_good), command.by, command.reason, command)
-        case Ask.START | Ask.REPLACE if command.version is not None:
+        case Ask.START | Ask.REPLACE | Ask.REHEARSE if command.version is not None:
             if table is not None and table.weights_pct.get(command.version) == HUNDRED_PCT:
                 return Discard(command.id, f"version {command.version} serves all traffic already")
             match _identified(seen, command):
                 case Refused(reason):
                     return Discard(command.id, reason)
                 case Version() as version:
-                    return Begin(Purpose.PROMOTE, version, command.by, command.reason, command)
+                    purpose = Purpose.REHEARSE if command.ask is Ask.REHEARSE else Purpose.PROMOTE
+                    return Begin(purpose, version, command.by, command.reason, command)
             return None
         case _:
             return Discard(command.id, f"there is nothing to {command.ask} for {seen.model}")

@@ -23,6 +23,7 @@ from controller.core.facts import (
 )
 from controller.core.leaving import hold_in_place, is_down
 from controller.core.policy import OnDeadline
+from controller.core.rehearsal import impossible
 from controller.core.release import Phase, Purpose, Release
 from controller.core.replacing import may_go_on, waited_for
 from controller.core.words_of_people import next_step, pausing
@@ -44,7 +45,7 @@ def advance(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
 
 def _by_a_word(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     """Where a person has it wait or take its next step: not past what halts every change, nor past its deadline."""
-    if release.phase not in _STEPPING or release.purpose is Purpose.RESTORE or _past_deadline(release, now_s):
+    if release.phase not in _STEPPING or release.purpose is not Purpose.PROMOTE or _past_deadline(release, now_s):
         return ()
     if _frozen(facts) or not _STOPPING.isdisjoint(release.faults):
         return pausing(release, facts)
@@ -52,7 +53,7 @@ def _by_a_word(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
 
 
 def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    if refusal := _refusal(release):
+    if refusal := impossible(release) or _refusal(release):
         return (Leaving(Phase.HELD, refusal),)
     if release.purpose is Purpose.PROMOTE and _frozen(facts):
         return ()
@@ -127,7 +128,8 @@ def _enter_traffic(release: Release, facts: Sequence[Fact], now_s: float, reason
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
     shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    stopped = _frozen(facts) or not _STOPPING.isdisjoint(release.faults) or release.pause is not None
+    halted = release.purpose is Purpose.PROMOTE and _frozen(facts)  # a rehearsal ends here, and no change comes of it
+    stopped = halted or not _STOPPING.isdisjoint(release.faults) or release.pause is not None
     if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
     return (PhaseEntered(Phase.CANARY, "Every gate on shadow traffic passed."),)

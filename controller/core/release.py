@@ -41,6 +41,7 @@ EXPOSED = frozenset({Phase.CANARY, Phase.PROMOTING, Phase.PROBATION})  # users m
 
 class Purpose(StrEnum):
     PROMOTE = "promote"  # a new version, which has to prove itself
+    REHEARSE = "rehearse"  # a version is judged, and no user gets its answers: it ends in shadow at the latest
     RESTORE = "restore"  # a former version comes back by a person's word: no gates, no steps
 
 
@@ -213,7 +214,7 @@ class Release:
         """Return whether, before this was decided, a traffic table stood there that led to the candidate, if only as a
         copy."""
         undecided = self.phase in (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING)
-        return undecided and self.purpose is Purpose.PROMOTE and self.stable is not None and self.looks > 0
+        return undecided and self.purpose is not Purpose.RESTORE and self.stable is not None and self.looks > 0
 
     @property
     def served_since_s(self) -> float:

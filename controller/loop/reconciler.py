@@ -360,7 +360,7 @@ class Reconciler:
     def _budget_of(self, release: Release) -> list[Fact]:
         """Asked while the release could still expose more users, and others than its own answer already. A release is
         not begun while nobody can tell; one that goes on is held by its looks then."""
-        if release.stable is None or release.purpose is Purpose.RESTORE or release.phase not in _UNSETTLED:
+        if release.stable is None or release.purpose is not Purpose.PROMOTE or release.phase not in _UNSETTLED:
             return []
         try:
             ask = partial(self._budget.overspent, release.policy)

@@ -252,4 +252,4 @@ class SampledAsNeeded:
 
 def _needs_pairs(release: Release) -> bool:
     """Return whether the release compares two versions by samples; a restore does not, and nor does a first version."""
-    return release.purpose is Purpose.PROMOTE and release.stable is not None
+    return release.purpose is not Purpose.RESTORE and release.stable is not None

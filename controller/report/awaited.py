@@ -59,7 +59,7 @@ def _awaited(  # noqa: PLR0911 - one branch a reason to wait
         back = f"version {release.stable.number}" if release.stable is not None else "nobody"
         waits = "" if not faults else f" It waits: {faults}."
         return Awaited(f"All traffic goes back to {back}: {_ended(release.reason)}{waits}")
-    if frozen and release.phase in _HALTED and release.purpose is not Purpose.RESTORE:
+    if frozen and release.phase in _HALTED and release.purpose is Purpose.PROMOTE:
         return Awaited(f"Waits until a freeze is lifted. {'; '.join(frozen)}.")
     if (pause := release.pause) is not None:
         return Awaited(

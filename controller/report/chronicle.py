@@ -25,6 +25,11 @@ OF_RELEASES: Final = tuple(
     kind.__name__ for kind in (Started, PhaseEntered, Leaving, CommandTaken, TrafficConfirmed, TrafficRestored)
 )
 OF_MODELS: Final = tuple(kind.__name__ for kind in (Frozen, FreezeLifted, CommandDiscarded, PolicyRead, PolicyGone))
+_BEGINS: Final = {
+    Purpose.PROMOTE: "release begins",
+    Purpose.REHEARSE: "rehearsal begins",
+    Purpose.RESTORE: "restore begins",
+}
 _SETTLING: Final = frozenset(
     {Phase.PROMOTING, Phase.PROBATION, Phase.PROMOTED, Phase.HELD, Phase.ROLLED_BACK, Phase.REJECTED}
     | {Phase.SUPERSEDED, Phase.ABORTED}
@@ -90,8 +95,7 @@ def _told(event: Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one b
     """Return what happened, why, and by whom."""
     match event:
         case Started():
-            what = "restore begins" if event.purpose is Purpose.RESTORE else "release begins"
-            return what, event.reason, "" if event.by == "registry" else event.by
+            return _BEGINS[event.purpose], event.reason, "" if event.by == "registry" else event.by
         case PhaseEntered() if event.phase in _SETTLING and not event.step:
             return phase_title(event.phase).lower(), event.reason, ""
         case Leaving():

@@ -1,6 +1,7 @@
 """The history of a release: phases, traffic, decisions and faults, collected event by event."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from controller.core.events import (
     ChampionMoved,
@@ -22,6 +23,12 @@ from controller.core.policy import ReleasePolicy
 from controller.core.release import TERMINAL, Phase, Purpose
 from controller.report.data import Decision, FaultSpan, PhaseSpan, TrafficShare
 from controller.report.words import phase_title
+
+_STARTS: Final = {
+    Purpose.PROMOTE: "Release started",
+    Purpose.REHEARSE: "Rehearsal started",
+    Purpose.RESTORE: "Restore asked for",
+}
 
 
 @dataclass(slots=True)
@@ -79,7 +86,7 @@ class History:
     def _decision(self, sequence: int, at_s: float, event: Event) -> Decision | None:
         match event:
             case Started():
-                title = "Restore asked for" if event.purpose is Purpose.RESTORE else "Release started"
+                title = _STARTS[event.purpose]
                 return Decision(sequence, at_s, title, event.reason, event.by)
             case PhaseEntered():
                 return Decision(sequence, at_s, self._title(event), event.reason)

@@ -173,7 +173,7 @@ def _heading(release: Release) -> Text:
     title = phase_title(release.phase, weight)
     if release.phase is Phase.CANARY:
         title += f", step {release.step + 1} of {len(release.policy.steps)}"
-    verb = "restore" if release.purpose is Purpose.RESTORE else "release"
+    verb = {Purpose.RESTORE: "restore", Purpose.REHEARSE: "rehearsal"}.get(release.purpose, "release")
     return Text.assemble(
         (printable(release.model), "bold"),
         f"  {verb} of version ",

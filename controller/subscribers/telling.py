@@ -69,7 +69,8 @@ def _started(event: Started, release: ReleaseSummary) -> _Said:
     if event.purpose is Purpose.RESTORE:
         said = f"{release.model} goes back to version {release.version}"
         return _Said(Kind.RELEASE_ROLLING_BACK, Severity.TICKET, said, event.reason, event.by)
-    said = f"{release.model}: a release of version {release.version} begins"
+    what = "rehearsal" if event.purpose is Purpose.REHEARSE else "release"
+    said = f"{release.model}: a {what} of version {release.version} begins"
     return _Said(Kind.RELEASE_BEGAN, Severity.INFO, said, event.reason, event.by)
 
 

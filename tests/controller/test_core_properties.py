@@ -33,7 +33,7 @@ from controller.core.facts import (
 )
 from controller.core.phases import BEFORE_PROMOTION
 from controller.core.policy import OnDeadline
-from controller.core.release import TERMINAL, Phase, Purpose, Release
+from controller.core.release import EXPOSED, TERMINAL, Phase, Purpose, Release
 from controller.core.traffic import Override
 from controller.journal.codec import entry_of, event_of, record_of, release_of
 from gates.outcome import Outcome
@@ -149,10 +149,10 @@ def look_taken(release: Release, requests: int) -> LookTaken:
 
 
 @st.composite
-def stories(draw):
+def stories(draw, purposes=(Purpose.PROMOTE, Purpose.PROMOTE, Purpose.REHEARSE, Purpose.RESTORE)):
     """A release played from its start: all is well for a while, then anything may happen, then all is well again."""
     stable = draw(st.sampled_from([STABLE, STABLE, None]))
-    purpose = draw(st.sampled_from([Purpose.PROMOTE, Purpose.PROMOTE, Purpose.RESTORE]))
+    purpose = draw(st.sampled_from(purposes))
     policy = replace(POLICY, on_deadline=draw(st.sampled_from(list(OnDeadline))))
     first = started(stable=stable, purpose=purpose, policy=policy)
     story = Story(evolve(None, first, NOW_S), events=[(NOW_S, first)])
@@ -192,6 +192,18 @@ def test_no_promotion_without_a_pass_of_every_required_gate(story):
             judged = {one.stage for one in state.verdicts.values() if not one.advisory}
             assert judged >= ({Stage.SUITE} if state.stable is None else {Stage.SUITE, Stage.SHADOW})
             assert not state.faults or state.stable is None
+
+
+@given(stories(purposes=(Purpose.REHEARSE,)))
+@PLAYED
+def test_a_rehearsal_comes_to_no_user_and_waits_for_nobody(story):
+    """Whatever passes, whoever promotes it and whichever freeze is lifted; it never names a champion."""
+    for state, event in replayed(story):
+        assert not (isinstance(event, PhaseEntered) and event.phase in EXPOSED | {Phase.HELD, Phase.PROMOTED})
+        if state is not None:
+            route = route_of(state)
+            assert route is None or CANDIDATE.number not in route.weights_pct
+            assert not [one for one in plan(state, NOW_S) if isinstance(one, MoveChampion)]
 
 
 @given(stories())
