@@ -22,7 +22,7 @@ OUT_OF_TIME = {"retry-after": "1"}
 
 
 @contextmanager
-def server(answer: Answer, per_text_s: float = 0.0) -> Iterator[tuple[str, list[str]]]:
+def server(answer: Answer, per_text_s: float = 0.0, each_s: float = 0.0) -> Iterator[tuple[str, list[str]]]:
     """A gateway that takes its time for lists; the ids that it saw."""
     ids: list[str] = []
 
@@ -32,8 +32,7 @@ def server(answer: Answer, per_text_s: float = 0.0) -> Iterator[tuple[str, list[
             ids.append(self.headers[REQUEST_ID_HEADER])
             texts = len(body.get("texts", ["one"]))
             status, headers = answer(texts)
-            if "texts" in body:
-                time.sleep(per_text_s * texts)
+            time.sleep(each_s + (per_text_s * texts if "texts" in body else 0.0))
             self.send_response(status)
             for name, value in {**headers, "content-length": "0"}.items():
                 self.send_header(name, value)
@@ -53,9 +52,13 @@ def well(_: int) -> tuple[int, dict[str, str]]:
 
 @contextmanager
 def lists(
-    answer: Answer, per_text_s: float = 0.0, batches: Callable[[], Batches | None] = Batches, **more: int
+    answer: Answer,
+    per_text_s: float = 0.0,
+    each_s: float = 0.0,
+    batches: Callable[[], Batches | None] = Batches,
+    **more: float,
 ) -> Iterator[LongLists]:
-    with server(answer, per_text_s) as (url, ids):
+    with server(answer, per_text_s, each_s) as (url, ids):
         found = LongLists(url, "where is my parcel", {}, batches, short_every_s=0.005, **more)  # type: ignore[arg-type]
         found.begin()
         try:
@@ -79,7 +82,7 @@ def test_short_texts_that_go_before_are_as_promised() -> None:
 
 def test_short_texts_that_wait_break_a_promise() -> None:
     """A server that takes as long for every request: nobody goes before anybody."""
-    with lists(well) as found:
+    with lists(well, each_s=0.02) as found:
         assert outcomes(found)[0] is Outcome.FAIL
 
 
