@@ -9,6 +9,7 @@ from controller.errors import SerinError
 from controller.ports.clock import Clock
 from controller.ports.drills import Injection, Lookout, Mark, Seen, Users
 
+OVER_WITHIN_S: Final = 120.0
 _LOOK_EVERY_S: Final = 1.0
 _RECENT: Final = 5  # looks that tell how users fare now
 _SLOW_TIMES: Final = 2.0  # of what it was before
@@ -22,7 +23,7 @@ class Times:
     before_s: float = 10.0
     for_s: float = 30.0
     see_s: float = 25.0
-    over_within_s: float = 120.0
+    over_within_s: float = OVER_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ class _Course:
                 if ending:  # the second wish: nothing more is waited for
                     return over_s
                 ending = self.stopped = True
+                if self.drill.rehearses:  # it would go on until a gate has found it
+                    self.ports.injection.end()
 
     def _is_told(self, passed_s: float) -> bool:
         """Return whether an alert has come that may, or is waited for no longer."""

@@ -13,7 +13,14 @@ from controller.core.drills import Batches
 from controller.monitoring.rule import ABOUT_LABEL, About
 from controller.ports.drills import Seen
 from controller.service import Service
-from serving.contract import BATCH_SIZE_METRIC, MODEL_LABEL, QUEUE_DEPTH_METRIC
+from serving.contract import (
+    BATCH_SIZE_METRIC,
+    MODEL_LABEL,
+    QUEUE_DEPTH_METRIC,
+    REQUESTS_METRIC,
+    TRAFFIC_LABEL,
+    VERSION_LABEL,
+)
 
 _WITHIN_S: Final = 2.0
 _LATELY_S: Final = 10.0
@@ -24,11 +31,13 @@ _ALERTS: Final = "prometheus: alerts"
 class HomeLookout:
     """Implements ``controller.ports.drills.Lookout`` on a home whose processes are on this machine."""
 
-    def __init__(self, home: Home, service: Service, model: str, since_s: float) -> None:
+    def __init__(self, home: Home, service: Service, model: str, since_s: float, *, rehearses: bool = False) -> None:
+        """``rehearses``: a release of the drill's own comes and goes."""
         self._home = home
         self._service = service
         self._model = model
         self._since_s = since_s
+        self._rehearses = rehearses
 
     def look(self) -> Seen:
         tables = self._service.site.traffic()
@@ -42,13 +51,16 @@ class HomeLookout:
         weights = ", ".join(
             f"{version} {pct:g} %" for table in own.values() for version, pct in table.weights_pct.items()
         )
-        newest = next(iter(self._service.releases(self._model, limit=1)), None)
-        release = f"{newest.release_id} {newest.phase}" if newest is not None else ""
+        standing = {f"traffic of {self._model}": weights}
+        if not self._rehearses:
+            newest = next(iter(self._service.releases(self._model, limit=1)), None)
+            release = f"{newest.release_id} {newest.phase}" if newest is not None else ""
+            standing[f"the newest release of {self._model}"] = release
         happened = self._service.history(self._model, since_s=self._since_s)
         return Seen(
             faults=faults,
             alerts=alerts,
-            standing={f"traffic of {self._model}": weights, f"the newest release of {self._model}": release},
+            standing=standing,
             happenings=tuple(one.what + (f": {one.why}" if one.why else "") for one in happened),
         )
 
@@ -76,6 +88,17 @@ def batches(settings: Settings, model: str) -> Batches | None:
     except (OSError, ValueError, KeyError):
         return None
     return Batches(texts, waiting)
+
+
+def requests_of(settings: Settings, model: str, within_s: float, version: str) -> Mapping[str, float] | None:
+    """Return how many requests the version's replicas had within that time, by traffic; None where Prometheus does not
+    say."""
+    of = f'{REQUESTS_METRIC}{{{MODEL_LABEL}="{model}", {VERSION_LABEL}="{version}"}}[{within_s:.0f}s]'
+    try:
+        found = _asked(settings, f"sum by ({TRAFFIC_LABEL}) (max_over_time({of}))")
+        return {one["metric"][TRAFFIC_LABEL]: float(one["value"][1]) for one in found}
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _asked(settings: Settings, query: str) -> list[Any]:

@@ -1,8 +1,9 @@
-"""The freeze of a drill, which it lifts itself, or its guard should it die.
+"""The end of what a drill asked of the controller, by itself, or by its guard should it die: its freeze, its rehearsal.
 
-    python -m controller.bootstrap.drill_freeze HOME MODEL REASON
+    python -m controller.bootstrap.drill_undo HOME MODEL [REASON]
 
-lifts it where it is the only freeze of the model: what others freeze meanwhile, they lift.
+aborts a rehearsal of the model that is under way, and lifts the freeze that was made for this reason, where it is the
+only one of the model: what others freeze meanwhile, they lift.
 """
 
 import sys
@@ -11,14 +12,16 @@ from typing import Final
 
 from controller.bootstrap.installations import service_of
 from controller.config.settings import Home
+from controller.core.release import Purpose
+from controller.label_queue import under_way
 from controller.service import Service
 
 _BY: Final = "serin drill"
 
 
-def command_of(home: Home, model: str, reason: str) -> list[str]:
-    """Return the command that lifts the freeze."""
-    return [sys.executable, "-m", __name__, str(home.path), model, reason]
+def command_of(home: Home, model: str, reason: str | None) -> list[str]:
+    """Return the command that does it; None: the drill froze nothing."""
+    return [sys.executable, "-m", __name__, str(home.path), model, *([reason] if reason is not None else [])]
 
 
 def lifted(service: Service, model: str, reason: str) -> bool:
@@ -29,10 +32,20 @@ def lifted(service: Service, model: str, reason: str) -> bool:
     return service.unfreeze(model, reason="the drill is over", by=_BY)
 
 
+def aborted(service: Service, model: str) -> bool:
+    """Ask that the rehearsal of the model that is under way ends; False where there is none."""
+    if not any(release.purpose is Purpose.REHEARSE for release in under_way(service.journal, model)):
+        return False
+    service.abort(model, reason="the drill is over", by=_BY)
+    return True
+
+
 def main() -> int:
-    home, model, reason = sys.argv[1:]
+    home, model, *reason = sys.argv[1:]
     with service_of(Home(Path(home))) as service:
-        lifted(service, model, reason)
+        aborted(service, model)
+        for one in reason:
+            lifted(service, model, one)
     return 0
 
 

@@ -20,9 +20,10 @@ from controller.adapters.local.kept import running_supervisor
 from controller.adapters.local.packages import PackageStore
 from controller.adapters.local.records import Record, Records
 from controller.adapters.mlflow.registry import MlflowRegistry
-from controller.bootstrap import drill_freeze
+from controller.bootstrap import drill_undo
 from controller.bootstrap.drill_load import LoadUsers, loading
-from controller.bootstrap.drill_sight import HomeLookout, batches
+from controller.bootstrap.drill_sight import HomeLookout, batches, requests_of
+from controller.bootstrap.drill_worse import WorseVersion
 from controller.bootstrap.installations import service_of
 from controller.bootstrap.parts import parts_of
 from controller.config.secret_files import read_line
@@ -82,6 +83,11 @@ class _Ground:
     def policy(self) -> ReleasePolicy | None:
         return self.service.site.policies().get(self.asked.model)
 
+    def package(self) -> Path:
+        """Return the files of the version with most users."""
+        store = PackageStore(MlflowRegistry(self.settings.registry), self.home.packages)
+        return store.place(self.asked.model, Version(self.most))
+
     @property
     def most(self) -> str:
         """Return the version with most users."""
@@ -102,7 +108,7 @@ def play(home: Home, asked: Asked, *, wait: Callable[[float], bool], tell: Calla
         times, texts = asked.times, _texts(ground)
         records = _stopped(ground)
         length_s = times.before_s + times.for_s + times.over_within_s + _GUARD_SPARE_S
-        undo = [] if asked.freeze is None else drill_freeze.command_of(home, asked.model, asked.freeze)
+        undo = drill_undo.command_of(home, asked.model, asked.freeze)
         guard = stack.enter_context(Guard([one.identity for one in records], length_s, undo))
         injection = _injection(ground, guard)
         stack.enter_context(_frozen(ground))
@@ -110,7 +116,7 @@ def play(home: Home, asked: Asked, *, wait: Callable[[float], bool], tell: Calla
         url = _predict_url(ground)
         began_s = time.time()
         users = stack.enter_context(_loading(url, texts, asked.rate_per_s, length_s, token))
-        lookout = HomeLookout(home, ground.service, asked.model, began_s)
+        lookout = HomeLookout(home, ground.service, asked.model, began_s, rehearses=asked.drill.rehearses)
         ports = DrillPorts(injection, lookout, users, SystemClock(), wait, tell)
         return drilled(_with_alerts_of(ground), asked.model, times, ports)
 
@@ -126,8 +132,6 @@ def foreseen(home: Home, asked: Asked) -> Sequence[str]:
 def _ground(home: Home, asked: Asked) -> Iterator[_Ground]:
     """The installation, if the drill may be played there. Raises UsageError where it may not."""
     settings, model, drill = home.load(), asked.model, asked.drill
-    if drill.means is None:
-        raise UsageError(f"{drill.mode} is not injected into an installation that serves. {drill.instead}")
     if settings.runtime is not None:
         raise UsageError(
             f"versions run on a cluster, whose pods are not this machine's: {drill.mode} is played there by its own "
@@ -168,7 +172,7 @@ def _frozen(ground: _Ground) -> Iterator[None]:
     try:
         yield
     finally:
-        drill_freeze.lifted(service, asked.model, asked.freeze)
+        drill_undo.lifted(service, asked.model, asked.freeze)
 
 
 @contextmanager
@@ -199,9 +203,9 @@ def _injection(ground: _Ground, guard: Guard) -> Injection:
         worker = means is Means.WORKER_KILLED
         return Killed(home.deployments, _to_kill(ground, worker=worker), worker, _own_token(ground) or "")
     if means is Means.ALTERED_PACKAGE:
-        version = Version(ground.most)
-        package = PackageStore(MlflowRegistry(ground.settings.registry), home.packages).place(asked.model, version)
-        return AlteredPackage(DeploymentSpec(asked.model, version), package, home.drill)
+        return AlteredPackage(DeploymentSpec(asked.model, Version(ground.most)), ground.package(), home.drill)
+    if asked.drill.rehearses:
+        return _worse(ground)
     return _long_lists(ground) if means is Means.LONG_LISTS else _strangers(ground)
 
 
@@ -242,6 +246,21 @@ def _with_alerts_of(ground: _Ground) -> Drill:
 def _own_token(ground: _Ground) -> str | None:
     """Return Serin's own token at the replicas, where they want one."""
     return read_line("own token", ground.home.own_token) if ground.settings.require_tokens else None
+
+
+def _worse(ground: _Ground) -> WorseVersion:
+    asked, settings = ground.asked, ground.settings
+    registry = MlflowRegistry(settings.registry)
+    return WorseVersion(
+        asked.drill.mode,
+        asked.model,
+        ground.package(),
+        ground.home.drill,
+        ground.service,
+        lambda package, tags: registry.register(package, asked.model, tags=tags),
+        partial(requests_of, settings, asked.model, asked.times.over_within_s + _GUARD_SPARE_S),
+        asked.by,
+    )
 
 
 def _long_lists(ground: _Ground) -> LongLists:

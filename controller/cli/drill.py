@@ -64,7 +64,7 @@ def drill(
     """Inject a failure into your own installation; a page says what was injected, when it was seen, what was done.
 
     For an installation of `serin up` on this machine, of which everything answers, no release of the model is under
-    way, and the model is frozen. It ends by itself; Ctrl-C undoes what is injected, and so does its guard, a process of
+    way, and the model is frozen. F2 and F6 rehearse a worse version, which no user gets. It ends by itself; Ctrl-C undoes what is injected, and so does its guard, a process of
     its own, should the drill be killed. Its requests are users' requests to everybody.
 
     Exit code: 0 seen, answered as promised and over, 1 a promise was broken, 2 it may not be played here, 3 not seen,
@@ -74,7 +74,7 @@ def drill(
     """
     from controller.bootstrap.drilling import Asked, foreseen, play
     from controller.core.drills import DRILLS, sentence
-    from controller.drilling import Times
+    from controller.drilling import OVER_WITHIN_S, Times
     from controller.files import replace_file
     from controller.report.drill_page import as_document, render_html
 
@@ -87,7 +87,11 @@ def drill(
     asked = Asked(
         drill=wanted,
         model=_model(place, model),
-        times=Times(before_s=before_s, for_s=for_s if wanted.lasts else 0.0),
+        times=Times(
+            before_s=before_s,
+            for_s=for_s if wanted.lasts else 0.0,
+            over_within_s=FOR_S_MAX if wanted.rehearses else OVER_WITHIN_S,
+        ),
         rate_per_s=rate_per_s,
         texts=sent,
         freeze=why,
@@ -176,7 +180,6 @@ def _as_document(one: "Drill") -> dict[str, Any]:
         "title": one.title,
         "runbook": one.runbook,
         "injects": one.injects,
-        "instead": one.instead,
         "promise": one.promise,
         "alerts": list(one.alerts),
     }
@@ -189,7 +192,7 @@ def _list(output: Output) -> None:
         say_json({"schema": LIST_SCHEMA, "drills": [{**_as_document(one), "targets": None} for one in DRILLS.values()]})
         return
     for one in DRILLS.values():
-        say(f"{one.mode}  {one.title}: " + (one.injects if one.means is not None else f"not injected. {one.instead}"))
+        say(f"{one.mode}  {one.title}: {one.injects}")
 
 
 def _tell_of_dry_run(asked: "Asked", targets: "Any", output: Output) -> None:

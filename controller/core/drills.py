@@ -38,6 +38,8 @@ class Means(StrEnum):
     REPLICA_KILLED = "replica killed"
     ALTERED_PACKAGE = "altered package"  # a copy of it, which nobody is sent to
     STRANGERS = "strangers"  # requests without a token that is known
+    EXCHANGED_CLASSES = "exchanged classes"  # a version that is worse by that, rehearsed
+    SURER = "surer"  # a version that is always certain, rehearsed
     LONG_LISTS = "long lists"  # requests as any client could send them
 
 
@@ -49,17 +51,18 @@ class By(StrEnum):
     DOCTOR = "doctor"
     ALERT = "alert"
     METRICS = "metrics"
+    GATE = "gate"
     LOG = "log"  # what processes and logs show
     JOURNAL = "journal"
 
 
-SIGHTS: Final = frozenset({By.DOCTOR, By.ALERT, By.METRICS, By.LOG})
+SIGHTS: Final = frozenset({By.DOCTOR, By.ALERT, By.METRICS, By.GATE, By.LOG})
 """What counts as seen: by an installation that nobody sends requests to only for the drill."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """One mode. ``means`` None: it is not injected, and ``instead`` says what shows it. ``promise``: of its runbook.
+    """One mode. ``promise``: of its runbook.
     ``undone``: what is said once it is injected no more. ``alerts``: those that can be seen of it. ``told_by``: who
     tells what the injection hears. ``users_may_fail``: where nobody else answers, users' requests fail."""
 
@@ -67,9 +70,8 @@ class Drill:
     title: str
     runbook: str
     promise: str
-    means: Means | None = None
-    injects: str = ""
-    instead: str = ""
+    means: Means
+    injects: str
     undone: str = ""
     alerts: tuple[str, ...] = ()
     told_by: By = By.LOG
@@ -79,6 +81,11 @@ class Drill:
     def lasts(self) -> bool:
         """Return whether it goes on for a time that is asked for."""
         return self.means in (Means.SLOWED, Means.ALL_SLOWED, Means.LONG_LISTS)
+
+    @property
+    def rehearses(self) -> bool:
+        """Return whether it is a release, though one that comes to no user."""
+        return self.means in (Means.EXCHANGED_CLASSES, Means.SURER)
 
 
 _SLOW_ALERTS: Final = ("SerinSlowP95", "SerinSlowP99", "SerinQueueing")
@@ -103,8 +110,10 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "accuracy regression after an update",
             "f2-accuracy-regression.md",
             "It is rolled back by accuracy on pairs, on live labels or on suites; in probation too.",
-            instead="A worse version is a release, which a freeze forbids. `serin backtest --accuracy-points 2` "
-            "plays it on your own evidence; `serin gate --baseline` judges a real one.",
+            Means.EXCHANGED_CLASSES,
+            "registers a copy of the version that serves, a fifth of its classes exchanged by pairs, and has it "
+            "rehearsed: judged as any release is, and no user gets its answers",
+            told_by=By.GATE,
         ),
         Drill(
             Mode.F3,
@@ -144,8 +153,10 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "f6-calibration-drift.md",
             "`calibration.shadow` and the suites judge each candidate's gap and Brier score. Between releases "
             "there is no certificate: drift of confidences is a warning.",
-            instead="It needs a version that is surer than it is right, and labels. `serin backtest --confidence-gap "
-            "0.05` plays it on your own evidence.",
+            Means.SURER,
+            "registers a copy of the version that serves, its logits multiplied by twenty, and has it rehearsed: "
+            "judged as any release is, and no user gets its answers",
+            told_by=By.GATE,
         ),
         Drill(
             Mode.F7,
@@ -249,8 +260,10 @@ class Drilled:
 
     @property
     def seen(self) -> Noted | None:
-        """Return the first sight of it; None where nobody saw it."""
-        return next((one for one in self.course if one.by in SIGHTS), None)
+        """Return the first sight of it; None where nobody saw it. A worse version that is rehearsed is seen by gates
+        alone: what alerts tell meanwhile is of something else."""
+        sights = {self.drill.told_by} if self.drill.rehearses else SIGHTS
+        return next((one for one in self.course if one.by in sights), None)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -290,17 +303,16 @@ def _seen(drilled: Drilled) -> Check:
         if drilled.drill.lasts:
             late = "alerts on latency look at five minutes: --for-s 120 lets them come"
             more = f"; {late if drilled.drill.alerts else 'the policy promises no latency, so no alert can come'}"
-        return Check(
-            promise, Outcome.INCONCLUSIVE, f"Neither doctor, nor an alert, nor metrics, nor a log told of it{more}."
-        )
+        return Check(promise, Outcome.INCONCLUSIVE, f"No doctor, alert, metrics, gate or log told of it{more}.")
     return Check(promise, Outcome.PASS, f"After {seen.at_s - began_s:.1f} s by the {seen.by}: {seen.what}.")
 
 
 def _blames_nobody(drilled: Drilled) -> Check:
-    promise = "No version is blamed, and nobody's traffic moves"
+    promise = f"No {'other ' if drilled.drill.rehearses else ''}version is blamed, and nobody's traffic moves"
     if drilled.moved:
         return Check(promise, Outcome.FAIL, f"{drilled.moved}.")
-    return Check(promise, Outcome.PASS, "The traffic table is what it was, and no release began or ended.")
+    others = "" if not drilled.drill.rehearses else " but the drill's own"
+    return Check(promise, Outcome.PASS, f"The traffic table is what it was, and no release{others} began or ended.")
 
 
 def _over(drilled: Drilled) -> Check:

@@ -43,7 +43,7 @@ def temper(package: Path, temperature: Temperature) -> Manifest:
         raise ArtifactError(MANIFEST_FILE, f"its logits are divided by {manifest.temperature.value:g} already")
     texts = [golden.text for golden in manifest.golden]
     before = answers(package, texts)
-    _divide(package / GRAPH_FILE, temperature.value)
+    divide_logits(package / GRAPH_FILE, temperature.value)
     files = {**manifest.files, GRAPH_FILE: file_record(package / GRAPH_FILE)}
     manifest = dataclasses.replace(manifest, files=files, temperature=temperature)
     (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
@@ -68,8 +68,13 @@ def tempered(probabilities: npt.NDArray[np.float64], temperature: float) -> npt.
     return found
 
 
-def _divide(path: Path, temperature: float) -> None:
-    """Put a division behind the graph's only output, under the name that it had. The weights beside it stay."""
+def divide_logits(path: Path, temperature: float, name: str = _NAME) -> None:
+    """Put a division, called so, behind the graph's only output, under the name that the output had. The weights beside
+    it stay.
+
+    Raises:
+        ExportError: the package ``onnx`` is not installed.
+    """
     if find_spec("onnx") is None:
         raise ExportError("a temperature needs onnx, not installed here: pip install -c constraints.txt onnx")
     import onnx
@@ -77,13 +82,13 @@ def _divide(path: Path, temperature: float) -> None:
 
     model = onnx.load(path, load_external_data=False)
     graph: Any = model.graph
-    name = graph.output[0].name
-    inner = f"{name}_before_{_NAME}"
+    output = graph.output[0].name
+    inner = f"{output}_before_{name}"
     for node in graph.node:
         for names in (node.input, node.output):
             for place, found in enumerate(names):
-                if found == name:
+                if found == output:
                     names[place] = inner
-    graph.initializer.append(helper.make_tensor(_NAME, TensorProto.FLOAT, [], [temperature]))
-    graph.node.append(helper.make_node("Div", [inner, _NAME], [name], name=_NAME))
+    graph.initializer.append(helper.make_tensor(name, TensorProto.FLOAT, [], [temperature]))
+    graph.node.append(helper.make_node("Div", [inner, name], [output], name=name))
     onnx.save(model, path)

@@ -8,48 +8,30 @@ from typer.testing import CliRunner
 
 from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
-from controller.adapters.local.kept import SUPERVISOR, KeptRecord
-from controller.adapters.local.supervisor import identity_of_self
+from controller.adapters.local.kept import KeptRecord
 from controller.bootstrap import drilling
-from controller.bootstrap.drill_freeze import lifted
+from controller.bootstrap.drill_undo import lifted
 from controller.bootstrap.drilling import Asked
 from controller.bootstrap.installations import service_of
-from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
-from controller.config.settings import Home, Settings
+from controller.config.settings import Home
 from controller.core.drills import DRILLS, Mode
 from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
 from controller.drilling import Times
 from controller.errors import UsageError
-from controller.journal.codec import entry_of, record_of
-from tests.controller import releases
+from tests.controller.drill_support import begins, installed
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """An installation that is up, as its record says, and of which nothing answers."""
-    place = Home(tmp_path / "home")
-    place.save(Settings(gateway_port=2, api_port=1, mlflow_port=3, prometheus_port=4))
-    place.policies.mkdir()
-    text = "apiVersion: serin/v1\nkind: ReleasePolicy\nmodel: intent\n"
-    (place.policies / "intent.yaml").write_text(text, encoding="utf-8")
-    place.envoy.mkdir()
-    upgrade_schema(place)
-    KeptRecord(place.path).write({SUPERVISOR: identity_of_self()})
-    return place
+    return installed(tmp_path)
 
 
 def refusal(home: Home, *arguments: str) -> str:
     error = CliRunner().invoke(app, ["drill", *arguments, "--home", str(home.path)]).exception
     assert isinstance(error, UsageError), error
     return str(error)
-
-
-def begins(home: Home, phase: Phase) -> None:
-    with opened(home) as store:
-        record = record_of(releases.release_in(phase), 1)
-        store.journal.append(record, [entry_of(releases.started(), releases.NOW_S)])
 
 
 def frozen(home: Home) -> None:
@@ -95,11 +77,6 @@ def test_a_model_is_named_where_there_are_several(home: Home) -> None:
 
 def test_a_freeze_of_its_own_needs_a_reason(home: Home) -> None:
     assert "--reason is empty" in refusal(home, "F5", "intent", "--freeze")
-
-
-@pytest.mark.parametrize("mode", ["F2", "F6"])
-def test_what_is_not_injected_says_what_shows_it(home: Home, mode: str) -> None:
-    assert f"{mode} is not injected into an installation that serves. " in refusal(home, mode, "intent")
 
 
 def test_a_model_that_is_frozen_is_frozen_by_nobody_else(home: Home) -> None:

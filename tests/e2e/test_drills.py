@@ -67,6 +67,7 @@ def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None
     assert ground.replica() == replica, "the replica itself went on"
     lists = ground.played("F8", "--for-s", "6")
     assert [one["what"] for one in lists["course"] if one["by"] == "metrics"], "batches are seen by their size"
+    _rehearsed(ground)
     _killed(ground)
     killed = ground.played("F5", "--users-may-fail")
     assert killed["seen_at_s"] >= killed["injected_at_s"]
@@ -77,11 +78,20 @@ def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None
     assert not [one for one in site.answers() if one.startswith("serin-drill-")], "samples of what no user asked"
 
 
+def _rehearsed(ground: Ground) -> None:
+    """Versions that are worse on purpose: found by the gate that is about it, and no user is answered by them."""
+    for version, (mode, gate) in enumerate((("F2", "accuracy."), ("F6", "calibration.")), start=2):
+        found = ground.played(mode)
+        (seen,) = [one["what"] for one in found["course"] if one["by"] == "gate"]
+        assert f"failed intent-v{version}-1" in seen
+        assert gate in seen
+        assert any(check["found"].startswith("It answered 0 users, and ") for check in found["checks"])
+
+
 def _refused(ground: Ground) -> None:
     assert "is not frozen" in ground.refusal("F5")
     assert "say --users-may-fail" in ground.refusal("F5", "--freeze", "--reason", "a test")
     assert "--reason is empty" in ground.refusal("F5", "--freeze")
-    assert "serin backtest" in ground.refusal("F2", "--freeze", "--reason", "a test")
     assert ground.freezes() == []
 
 

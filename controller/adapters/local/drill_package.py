@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -45,10 +45,7 @@ class AlteredPackage:
     def begin(self) -> str:
         self._removed()
         try:
-            copy = self.directory / "package"
-            copy.mkdir(parents=True, mode=0o700)
-            for file in self.package.iterdir():
-                _copied(file, copy / file.name)
+            copy = copy_of(self.package, self.directory / "package", altered={MANIFEST_FILE, TOKENIZER_FILE})
             one, other = _altered(copy)
         except OSError as error:
             raise our_fault(Source.PACKAGES, "cannot copy a package", error) from error
@@ -104,9 +101,17 @@ class AlteredPackage:
         )
 
 
-def _copied(file: Path, to: Path) -> None:
-    """A link where that can be: weights are large, and only what is altered is written."""
-    if file.name in (MANIFEST_FILE, TOKENIZER_FILE):
+def copy_of(package: Path, copy: Path, altered: Container[str]) -> Path:
+    """Make a copy of the package, and return it. What is not ``altered`` is a link where that can be: weights are
+    large."""
+    copy.mkdir(parents=True, mode=0o700)
+    for file in package.iterdir():
+        _copied(file, copy / file.name, linked=file.name not in altered)
+    return copy
+
+
+def _copied(file: Path, to: Path, *, linked: bool) -> None:
+    if not linked:
         shutil.copyfile(file, to)
         return
     try:

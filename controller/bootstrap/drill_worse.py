@@ -1,0 +1,142 @@
+"""A worse version, made of the one that serves and rehearsed: which gate finds it, and that it answers no user."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from controller.adapters.local.drill_package import copy_of
+from controller.bootstrap.drill_packages import ALTERED, exchanged, surer
+from controller.bootstrap.drill_undo import aborted
+from controller.core.commands import Command
+from controller.core.drills import Check, Mode
+from controller.core.release import Release
+from controller.errors import Source, TransientError, UsageError, our_fault
+from controller.overview import opened
+from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
+from controller.service import Service, release_started_by
+from gates.outcome import Outcome
+from serving.contract import Traffic
+from serving.package.artifact import MANIFEST_FILE, fingerprint, verify
+from serving.package.rules import Task
+
+DRILL_TAG: Final = "serin.drill"
+"""Of a version that a drill made: worse on purpose, and for no user."""
+_LOOK_EVERY_S: Final = 0.2
+_TAKEN_UP_WITHIN_S: Final = 10.0
+_BLAMED: Final[Mapping[Mode, str]] = {Mode.F2: "accuracy.", Mode.F6: "calibration."}
+
+
+@dataclass
+class WorseVersion:
+    """``register`` logs a package as the next version of the model, under these tags and no alias. ``requests``: how
+    many a version has had, by traffic; None where nobody knows."""
+
+    mode: Mode
+    model: str
+    package: Path  # of the version that serves
+    directory: Path  # of the copy, made and removed here
+    service: Service
+    register: Callable[[Path, Mapping[str, str]], RegisteredVersion]
+    requests: Callable[[str], Mapping[str, float] | None]
+    by: str
+    _version: str = ""
+    _command: Command | None = None
+    _refused: str = ""
+    _told: list[str] = field(default_factory=list)
+    _release: Release | None = None
+    _told_of_gates: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError: this version cannot be made worse so."""
+        manifest = verify(self.package)
+        if manifest.rules.task is not Task.SEQUENCE_CLASSIFICATION or len(manifest.labels) < 2:
+            raise UsageError(f"{self.model} chooses between no classes, and {self.mode} is about those")
+        if self.mode is Mode.F6 and find_spec("onnx") is None:
+            raise UsageError("F6 needs onnx, not installed here: pip install -c constraints.txt onnx")
+
+    @property
+    def targets(self) -> Sequence[str]:
+        return [f"a copy of {self.package}, registered as a version of {self.model} and rehearsed"]
+
+    def begin(self) -> str:
+        self._removed()
+        copy = self.directory / "package"
+        try:
+            copy_of(self.package, copy, altered={MANIFEST_FILE, *ALTERED})
+            manifest, how = exchanged(copy) if self.mode is Mode.F2 else surer(copy)
+            (copy / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+        except OSError as error:
+            raise our_fault(Source.PACKAGES, "cannot copy a package", error) from error
+        tags = {FINGERPRINT_TAG: fingerprint(manifest.to_bytes()), DRILL_TAG: self.mode}
+        self._version = self.register(copy, tags).version
+        self._removed()
+        reason = f"drill {self.mode}: a worse version on purpose, which no user gets"
+        self._command = self.service.rehearse(self.model, self._version, reason=reason, by=self.by)
+        return f"version {self._version} was registered, in which {how}, and is rehearsed"
+
+    def end(self) -> None:
+        self._removed()
+        until_s = time.monotonic() + _TAKEN_UP_WITHIN_S
+        while self._command is not None and not self.is_over() and not aborted(self.service, self.model):
+            if time.monotonic() > until_s:  # whenever it begins, it comes to no user, and ends by itself
+                return
+            time.sleep(_LOOK_EVERY_S)
+
+    def _removed(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def broken_off(self) -> str:
+        return ""
+
+    def told(self) -> Sequence[str]:
+        self._look()
+        told, self._told = self._told, []
+        return told
+
+    def _look(self) -> None:
+        if self._command is None or self._refused or (self._release is not None and not self._release.active):
+            return
+        try:
+            self.service.is_taken_up(self._command)
+            found = release_started_by(self.service, self._command)
+            release = opened(self.service.release(found.release_id))[0] if found is not None else None
+        except UsageError as error:
+            self._refused = str(error)
+            return
+        except TransientError:
+            return  # it is looked at again
+        if release is not None and release.blamed and not self._told_of_gates:
+            self._told_of_gates = True
+            self._told.append(f"{', '.join(release.blamed)} failed {release.id}: {release.reason.rstrip('.')}")
+        self._release = release
+
+    def is_over(self) -> bool:
+        self._look()
+        return bool(self._refused) or (self._release is not None and not self._release.active)
+
+    def checks(self) -> Sequence[Check]:
+        self._look()
+        return (self._found(), self._kept_from_users())
+
+    def _found(self) -> Check:
+        gate, release = _BLAMED[self.mode], self._release
+        promise = f"A gate of {gate.rstrip('.')} finds it, and ends its release"
+        if release is None or release.active:
+            why = self._refused or "Its release did not end in time."
+            return Check(promise, Outcome.INCONCLUSIVE if self._refused else Outcome.ERROR, why)
+        blamed = any(one.startswith(gate) for one in release.blamed)
+        told = f"{release.id} is {release.phase}: {release.reason}"
+        return Check(promise, Outcome.PASS if blamed else Outcome.INCONCLUSIVE, told)
+
+    def _kept_from_users(self) -> Check:
+        promise = "No user gets an answer of it"
+        found = self.requests(self._version) if self._version else None
+        if not found:
+            return Check(promise, Outcome.INCONCLUSIVE, "Prometheus has no request of it, of users or of others.")
+        users, others = found.get(Traffic.LIVE, 0.0), sum(found.values()) - found.get(Traffic.LIVE, 0.0)
+        kind = Outcome.FAIL if users else Outcome.PASS
+        return Check(promise, kind, f"It answered {users:,.0f} users, and {others:,.0f} questions and copies.")

@@ -1,0 +1,179 @@
+"""Versions that are worse on purpose: how they are made, which gate has to find them, and how their rehearsal ends."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from controller.bootstrap.drill_packages import exchanged, surer
+from controller.bootstrap.drill_undo import aborted, command_of
+from controller.bootstrap.drill_worse import DRILL_TAG, WorseVersion
+from controller.bootstrap.installations import service_of
+from controller.config.settings import Home
+from controller.core.commands import Ask
+from controller.core.drills import Mode
+from controller.core.release import Phase, Purpose
+from controller.errors import UsageError
+from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
+from controller.service import Service
+from gates.outcome import Outcome
+from serving.contract import Traffic
+from serving.package.artifact import MANIFEST_FILE, Manifest, read_manifest, verify
+from serving.packaging.build import build_package
+from serving.packaging.temper import answers
+from tests.controller.drill_support import begins, installed
+
+CHECKPOINT = Path(__file__).parents[1] / "serving/data/tiny"
+TEXTS = ("where is my order", "i want my money back", "hello")
+ASKED = {Traffic.LIVE: 0.0, Traffic.SHADOW: 150.0}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    build_package(CHECKPOINT, tmp_path / "package")
+    return tmp_path / "package"
+
+
+def written(package: Path, manifest: Manifest) -> None:
+    (package / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    verify(package)
+
+
+def test_classes_change_places_and_every_digest_is_right(package: Path) -> None:
+    """The same numbers under other names: what an update with another order of its classes does."""
+    before, numbers = read_manifest(package)[0].labels, answers(package, TEXTS)
+    manifest, how = exchanged(package)
+    written(package, manifest)
+    assert (sorted(manifest.labels), manifest.labels != before) == (sorted(before), True)
+    assert np.array_equal(answers(package, TEXTS), numbers)
+    assert before[0] in how
+
+
+def test_logits_are_multiplied_and_no_class_changes(package: Path) -> None:
+    numbers = answers(package, TEXTS)
+    manifest, _ = surer(package)
+    written(package, manifest)
+    surest = answers(package, TEXTS)
+    assert (surest.argmax(axis=1) == numbers.argmax(axis=1)).all()
+    assert (surest.max(axis=1) > numbers.max(axis=1)).all()
+
+
+@dataclass
+class Ground:
+    """A drill of a worse version at a home, and what was registered."""
+
+    home: Home
+    worse: WorseVersion
+    tags: list[Mapping[str, str]] = field(default_factory=list)
+    had: Mapping[str, float] | None = field(default_factory=lambda: ASKED)
+
+    def asked(self) -> list[Ask]:
+        return [one.ask for one in self.worse.service.inbox.waiting()]  # type: ignore[attr-defined]
+
+    def outcomes(self) -> list[Outcome]:
+        return [check.outcome for check in self.worse.checks()]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with service_of(installed(tmp_path)) as found:
+        yield found
+
+
+@pytest.fixture
+def ground(tmp_path: Path, package: Path, service: Service) -> Ground:
+    home = Home(tmp_path / "home")
+    found: Ground
+
+    def register(copy: Path, tags: Mapping[str, str]) -> RegisteredVersion:
+        verify(copy)
+        found.tags.append(tags)
+        return RegisteredVersion("intent", "7", "m-7", ready=True, fingerprint=tags[FINGERPRINT_TAG])
+
+    worse = WorseVersion(Mode.F2, "intent", package, home.drill, service, register, lambda _: found.had, "ana")
+    found = Ground(home, worse)
+    return found
+
+
+def ended(ground: Ground, *blamed: str) -> None:
+    begins(ground.home, Phase.REJECTED, Purpose.REHEARSE, blamed=blamed, reason="Worse.")
+
+
+def test_it_is_registered_as_a_drills_and_rehearsed(ground: Ground, package: Path) -> None:
+    """The version that serves is what it was, and nothing of the copy is left."""
+    before = verify(package)
+    assert "version 7 was registered" in ground.worse.begin()
+    assert [tags[DRILL_TAG] for tags in ground.tags] == ["F2"]
+    assert ground.asked() == [Ask.REHEARSE]
+    assert verify(package) == before
+    assert not ground.home.drill.exists()
+
+
+def test_the_gate_that_is_about_it_has_to_find_it(ground: Ground) -> None:
+    ground.worse.begin()
+    assert not ground.worse.is_over()
+    ended(ground, "accuracy.suite", "calibration.suite")
+    assert ground.worse.told() == ["accuracy.suite, calibration.suite failed intent-v7-1: Worse"]
+    assert (ground.worse.told(), ground.worse.is_over()) == ([], True)
+    assert ground.outcomes() == [Outcome.PASS, Outcome.PASS]
+
+
+@pytest.mark.parametrize("blamed", [(), ("latency.live",)])
+def test_what_no_such_gate_found_is_no_pass(ground: Ground, blamed: tuple[str, ...]) -> None:
+    ground.worse.begin()
+    ended(ground, *blamed)
+    assert ground.outcomes()[0] is Outcome.INCONCLUSIVE
+
+
+def test_what_does_not_end_in_time_is_an_error(ground: Ground) -> None:
+    ground.worse.begin()
+    begins(ground.home, Phase.SHADOW, Purpose.REHEARSE)
+    assert ground.outcomes()[0] is Outcome.ERROR
+
+
+@pytest.mark.parametrize(
+    ("had", "outcome"),
+    [({**ASKED, Traffic.LIVE: 1.0}, Outcome.FAIL), ({}, Outcome.INCONCLUSIVE), (None, Outcome.INCONCLUSIVE)],
+)
+def test_an_answer_to_a_user_breaks_a_promise(
+    ground: Ground, had: Mapping[str, float] | None, outcome: Outcome
+) -> None:
+    """And what nobody counted is no pass."""
+    ground.worse.begin()
+    ended(ground, "accuracy.suite")
+    ground.had = had
+    assert ground.outcomes() == [Outcome.PASS, outcome]
+
+
+def test_a_rehearsal_that_goes_on_is_aborted_at_the_end(ground: Ground) -> None:
+    ground.worse.begin()
+    begins(ground.home, Phase.SHADOW, Purpose.REHEARSE)
+    ground.worse.end()
+    assert ground.asked() == [Ask.REHEARSE, Ask.ABORT]
+
+
+def test_after_a_drill_that_was_killed_its_guard_aborts_the_rehearsal(ground: Ground, service: Service) -> None:
+    """And lifts the drill's freeze."""
+    service.freeze("intent", reason="drill F2: monthly", by="ana")
+    undo = command_of(ground.home, "intent", "drill F2: monthly")
+    begins(ground.home, Phase.SHADOW, Purpose.REHEARSE)
+    subprocess.run(undo, check=True, timeout=60)
+    assert (ground.asked(), service.frozen("intent")) == ([Ask.ABORT], [])
+
+
+def test_a_release_of_people_is_aborted_by_no_drill(ground: Ground, service: Service) -> None:
+    begins(ground.home, Phase.CANARY)
+    assert not aborted(service, "intent")
+    assert ground.asked() == []
+
+
+def test_what_cannot_be_made_worse_is_said_before_anything_is_done(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.bootstrap.drill_worse.find_spec", lambda _: None)
+    one = ground.worse
+    with pytest.raises(UsageError, match="F6 needs onnx"):
+        WorseVersion(Mode.F6, "intent", one.package, one.directory, one.service, one.register, one.requests, "ana")
