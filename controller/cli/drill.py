@@ -64,8 +64,9 @@ def drill(
     """Inject a failure into your own installation; a page says what was injected, when it was seen, what was done.
 
     For an installation of `serin up` on this machine, of which everything answers, no release of the model is under
-    way, and the model is frozen. F2 and F6 rehearse a worse version, which no user gets. It ends by itself; Ctrl-C undoes what is injected, and so does its guard, a process of
-    its own, should the drill be killed. Its requests are users' requests to everybody.
+    way, and the model is frozen. F2 and F6 rehearse a worse version, which no user gets. It ends by itself; Ctrl-C
+    undoes what is injected, and so does its guard, a process of its own, should the drill be killed. Its requests are
+    users' requests to everybody.
 
     Exit code: 0 seen, answered as promised and over, 1 a promise was broken, 2 it may not be played here, 3 not seen,
     4 not all as before, 130 interrupted.
