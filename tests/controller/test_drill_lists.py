@@ -3,9 +3,9 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
 
 import pytest
 
@@ -22,9 +22,10 @@ OUT_OF_TIME = {"retry-after": "1"}
 
 
 @contextmanager
-def server(answer: Answer, per_text_s: float = 0.0, each_s: float = 0.0) -> Iterator[tuple[str, list[str]]]:
+def server(answer: Answer, per_text_s: float = 0.0, *, in_order: bool = False) -> Iterator[tuple[str, list[str]]]:
     """A gateway that takes its time for lists; the ids that it saw."""
     ids: list[str] = []
+    turn = Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -32,7 +33,8 @@ def server(answer: Answer, per_text_s: float = 0.0, each_s: float = 0.0) -> Iter
             ids.append(self.headers[REQUEST_ID_HEADER])
             texts = len(body.get("texts", ["one"]))
             status, headers = answer(texts)
-            time.sleep(each_s + (per_text_s * texts if "texts" in body else 0.0))
+            with turn if in_order else nullcontext():
+                time.sleep(per_text_s * texts if in_order or "texts" in body else 0.0)
             self.send_response(status)
             for name, value in {**headers, "content-length": "0"}.items():
                 self.send_header(name, value)
@@ -54,15 +56,15 @@ def well(_: int) -> tuple[int, dict[str, str]]:
 def lists(
     answer: Answer,
     per_text_s: float = 0.0,
-    each_s: float = 0.0,
     batches: Callable[[], Batches | None] = Batches,
+    in_order: bool = False,
     **more: float,
 ) -> Iterator[LongLists]:
-    with server(answer, per_text_s, each_s) as (url, ids):
-        found = LongLists(url, "where is my parcel", {}, batches, short_every_s=0.005, **more)  # type: ignore[arg-type]
+    with server(answer, per_text_s, in_order=in_order) as (url, ids):
+        found = LongLists(url, "where is my parcel", {}, batches, between_s=0.0, short_every_s=0.005, **more)  # type: ignore[arg-type]
         found.begin()
         try:
-            eventually(lambda: len(found._short) >= 20 and found._lists, what="both were answered")
+            eventually(lambda: len(found._short) >= 40 and len(found._lists) >= 10, what="both were answered")
             yield found
         finally:
             found.end()
@@ -76,13 +78,13 @@ def outcomes(found: LongLists) -> list[Outcome]:
 
 
 def test_short_texts_that_go_before_are_as_promised() -> None:
-    with lists(well, per_text_s=0.02, texts=8) as found:
+    with lists(well, per_text_s=0.01, texts=4) as found:
         assert outcomes(found) == [Outcome.PASS, Outcome.PASS]
 
 
 def test_short_texts_that_wait_break_a_promise() -> None:
-    """A server that takes as long for every request: nobody goes before anybody."""
-    with lists(well, each_s=0.02) as found:
+    """A server that answers in order: nobody goes before anybody."""
+    with lists(well, per_text_s=0.01, in_order=True, texts=4) as found:
         assert outcomes(found)[0] is Outcome.FAIL
 
 

@@ -17,9 +17,14 @@ class Answered:
     again. ``said``: the body."""
 
     how: str
+    began_s: float  # by the monotonic clock
     took_ms: float
     says_when: bool = False
     said: str = ""
+
+    @property
+    def ended_s(self) -> float:
+        return self.began_s + self.took_ms / 1_000
 
 
 def asked(url: str, document: Mapping[str, object], headers: Mapping[str, str], *, timeout_s: float) -> Answered:
@@ -32,8 +37,8 @@ def asked(url: str, document: Mapping[str, object], headers: Mapping[str, str], 
         answer = connection.getresponse()
         said = answer.read().decode("utf-8", errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return Answered(type(error).__name__, 1_000 * (time.monotonic() - began_s))
+        return Answered(type(error).__name__, began_s, 1_000 * (time.monotonic() - began_s))
     finally:
         connection.close()
     says_when = answer.getheader("retry-after") is not None
-    return Answered(str(answer.status), 1_000 * (time.monotonic() - began_s), says_when, said)
+    return Answered(str(answer.status), began_s, 1_000 * (time.monotonic() - began_s), says_when, said)
