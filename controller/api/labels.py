@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from controller.api.bodies import LabelBody, LabelsBody, first_fault
 from controller.api.errors import ApiError
+from controller.core.counted import agreed, counted
 from controller.core.labels import LabelsTaken, UnknownName
 from controller.ports.samples import Label
 from gates.wording import perhaps, quoted_name
@@ -93,14 +94,15 @@ class FeedAnswer:
     @property
     def sentence(self) -> str:
         taken = self.taken
-        parts = [f"{self.received:,} labels", f"{taken.taken:,} taken", f"{taken.repeated:,} known before"]
+        parts = [counted(self.received, "label"), f"{taken.taken:,} taken", f"{taken.repeated:,} known before"]
         parts.append(f"{len(self.refused):,} refused")
         if taken.corrected_late:
-            parts.append(f"{taken.corrected_late:,} corrections too late, kept on record")
+            parts.append(f"{counted(taken.corrected_late, 'correction')} too late, kept on record")
         names = ", ".join(map(_named, taken.unknown_names))
-        parts.append(f"{taken.unknown_classes:,} name no class" + (f" ({names})" if names else ""))
+        unknown, unmatched = taken.unknown_classes, taken.unmatched_requests
+        parts.append(f"{unknown:,} {agreed(unknown, 'name')} no class" + (f" ({names})" if names else ""))
         ids = ", ".join(map(quoted_name, taken.unmatched_ids))
-        parts.append(f"{taken.unmatched_requests:,} match no sampled request" + (f" ({ids})" if ids else ""))
+        parts.append(f"{unmatched:,} {agreed(unmatched, 'match')} no sampled request" + (f" ({ids})" if ids else ""))
         return "; ".join(parts) + "."
 
     def _refused(self, one: Refused) -> dict[str, object]:
@@ -210,4 +212,4 @@ def _contradiction(before: str, now: str) -> str:
 
 def _named(one: UnknownName) -> str:
     hint = perhaps(one.name, one.nearest)
-    return f"{quoted_name(one.name)} {one.labels:,} times" + (f", {hint}" if hint else "")
+    return f"{quoted_name(one.name)} {counted(one.labels, 'time')}" + (f", {hint}" if hint else "")

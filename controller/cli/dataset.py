@@ -7,6 +7,7 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at
 from controller.cli.output import say, say_json
+from controller.core.counted import counted
 
 SCHEMA: Final = "serin.dataset/v1"
 _EXIT_NONE = 3  # as inconclusive
@@ -43,6 +44,6 @@ def export(
         counts = {"texts": done.texts, "unknown": done.unknown}
         say_json({"schema": SCHEMA, "model": model, "file": str(out), **counts})
     else:
-        say(f"{model}: {done.texts:,} labelled texts in {out}{left}")
+        say(f"{model}: {counted(done.texts, 'labelled text')} in {out}{left}")
     if not done.texts:
         raise typer.Exit(_EXIT_NONE)

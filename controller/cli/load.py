@@ -15,6 +15,7 @@ import typer
 
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, ModelArgument, Output, OutputOption, home_at
 from controller.cli.output import console, say, say_json
+from controller.core.counted import counted
 from controller.errors import UsageError
 from controller.exit_codes import EXIT_ERROR, EXIT_INTERRUPTED
 from controller.naming import model_named
@@ -162,11 +163,11 @@ def _progress(for_s: float, tally: "Tally") -> Iterator[Callable[[], None]]:
 def _tell(tally: "Tally") -> None:
     say(f"{tally.sent:,} sent, {len(tally.took_ms):,} answered, {tally.failures.total():,} failed")
     for version, answers in sorted(tally.by_version.items()):
-        say(f"version {version}: {answers:,} answers")
+        say(f"version {version}: {counted(answers, 'answer')}")
     for why, times in tally.failures.most_common(_REASONS_TOLD):
-        say(f"{times:,} times: {why}")
+        say(f"{counted(times, 'time')}: {why}")
     if (more := len(tally.failures) - _REASONS_TOLD) > 0:
-        say(f"and {more:,} more kinds of failure")
+        say(f"and {counted(more, 'more kind')} of failure")
     if tally.skipped:
         say(f"{tally.skipped:,} not sent: too many were in progress")
     middle_ms, most_ms = tally.quantile_ms(0.50), tally.quantile_ms(0.95)

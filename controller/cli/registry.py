@@ -22,6 +22,7 @@ from controller.cli.making import (
 )
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at
 from controller.cli.output import say, say_json
+from controller.core.counted import counted
 from serving.package.artifact import Manifest, Variant
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _size(manifest: Manifest, stored: tuple[str, ...]) -> str:
     """Return how large the package is and how its weights are stored, which training may have left otherwise."""
     files = manifest.files.values()
     mebibytes = sum(file.size_bytes for file in files) / 2**20
-    return f"{len(files)} files of {mebibytes:,.1f} MiB, weights stored as {' and '.join(stored)}"
+    return f"{counted(len(files), 'file')} of {mebibytes:,.1f} MiB, weights stored as {' and '.join(stored)}"
 
 
 def _classes(manifest: Manifest, champion: "Champion | None") -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 from controller.core.abilities import unmet
 from controller.core.commands import Ask
+from controller.core.counted import counted
 from controller.core.events import (
     Event,
     Leaving,
@@ -150,7 +151,7 @@ def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
     if _past_deadline(release, now_s):  # no further exposure of what is not proven by now
         return _settle_by_deadline(release, now_s)
     following = release.policy.steps[release.step + 1]
-    reason = f"{release.step_requests} requests at {step.weight_pct:g} % without a gate failing."
+    reason = f"{counted(release.step_requests, 'request')} at {step.weight_pct:g} % without a gate failing."
     return (PhaseEntered(Phase.CANARY, f"{reason} Next: {following.weight_pct:g} %.", step=release.step + 1),)
 
 

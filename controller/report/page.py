@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic_core import to_json
 
+from controller.core.counted import counted
 from controller.core.policy import OnDeadline, ReleasePolicy
 from controller.core.release import TERMINAL, Phase
 from controller.report.charts.latency import NARROW as NARROW_LATENCY
@@ -104,6 +105,7 @@ def _policy(policy: ReleasePolicy, suites: Sequence[SuiteFile]) -> Iterator[tupl
     wrongly = f"rolls a good version back in at most {100 * gates.rollback_alpha:g} % of releases"
     yield "May be wrong", f"{wrongly}; passes one beyond a margin in at most {100 * gates.promotion_alpha:g} %"
     if suites:
-        yield "Suites", ", ".join(f"{file.name} ({file.cases:,} cases, SHA-256 {file.sha256[:12]})" for file in suites)
+        told = (f"{one.name} ({counted(one.cases, 'case')}, SHA-256 {one.sha256[:12]})" for one in suites)
+        yield "Suites", ", ".join(told)
     elif policy.suites:
         yield "Suites", ", ".join(name.rsplit("/", 1)[-1] for name in policy.suites)

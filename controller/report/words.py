@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from controller.core.counted import agreed, counted
 from controller.core.release import Phase
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
@@ -44,11 +45,14 @@ def oddities(source: LabelSource) -> tuple[str, ...]:
     no request is as it should be where some requests are sampled."""
     too_few_match = source.settled - source.unmatched < source.expected_matched / 2
     found = (
-        (source.unknown, f"of {source.labelled:,} labels name no class"),
-        (source.unmatched if too_few_match else 0, f"of {source.settled:,} match no sampled request"),
-        (source.contradicts_itself, "contradict its earlier labels"),
-        (source.contradicts_others, "contradict another source"),
-        (source.corrected_late, "corrections came too late"),
+        (source.unknown, f"of {counted(source.labelled, 'label')} {agreed(source.unknown, 'name')} no class"),
+        (
+            source.unmatched if too_few_match else 0,
+            f"of {source.settled:,} {agreed(source.unmatched, 'match')} no sampled request",
+        ),
+        (source.contradicts_itself, f"{agreed(source.contradicts_itself, 'contradict')} its earlier labels"),
+        (source.contradicts_others, f"{agreed(source.contradicts_others, 'contradict')} another source"),
+        (source.corrected_late, f"{'correction' if source.corrected_late == 1 else 'corrections'} came too late"),
     )
     return tuple(f"{number:,} {words}" for number, words in found if number)
 

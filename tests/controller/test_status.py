@@ -381,7 +381,7 @@ def test_what_is_wrong_with_a_source_of_labels_is_told() -> None:
     fine = LabelSource("helpdesk", labelled=9, settled=90, unmatched=80, expected_matched=9.0)
     table = drawn(record(Phase.SHADOW, label_sources=(odd, fine)), width=200)
     assert "3 of 50 labels name no class; 39 of 40 match no sampled request; 7 contradict another source;" in table
-    assert "1 corrections came too late" in table
+    assert "1 correction came too late" in table
     assert "helpdesk" not in table
     assert "\x1b" not in table
 

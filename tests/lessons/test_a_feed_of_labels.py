@@ -99,8 +99,8 @@ def test_names_of_no_class_are_told_with_the_nearest_and_by_an_exit_code_of_thei
     assert result.exit_code == 3
     assert "4 taken" in result.output
     assert "3 name no class" in result.output
-    assert "'Refund' 1 times, perhaps 'refund'" in result.output
-    assert "1 match no sampled request" in result.output
+    assert "'Refund' 1 time, perhaps 'refund'" in result.output
+    assert "1 matches no sampled request" in result.output
     assert "\x1b" not in result.output
 
 
@@ -125,7 +125,7 @@ def test_a_correction_after_the_look_is_kept_on_record_and_changes_nothing(home:
     result = labels(home, label("a", "invoice", corrects=True))
     second = store.samples.since("intent", "6", "7", first.cursor)
     store.close()
-    assert (result.exit_code, "1 corrections too late, kept on record" in result.output) == (0, True)
+    assert (result.exit_code, "1 correction too late, kept on record" in result.output) == (0, True)
     assert (second.pairs, second.stable_labels.labelled) == ((), 0)
     assert [source.corrected_late for source in second.label_sources] == [1]
 
@@ -138,7 +138,7 @@ def test_an_export_of_label_studio_is_such_a_file(home: Home) -> None:
     first, second = (labels(home, content, "--format", "label-studio") for _ in range(2))
     assert (first.exit_code, second.exit_code) == (1, 1)
     assert "3 labels; 2 taken; 0 known before; 1 refused" in first.output
-    assert "1 match no sampled request ('elsewhere')" in " ".join(first.output.split())
+    assert "1 matches no sampled request ('elsewhere')" in " ".join(first.output.split())
     assert "0 taken; 2 known before" in second.output
     assert "annotation 2: annotation.result.value.choices: must be one class, and is 2" in first.output
 

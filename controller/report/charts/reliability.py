@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from controller.core.counted import counted
 from controller.report.data import Reliability, ReliabilityBin
 from controller.report.drawing import Scale, element, line, picture, text
 from controller.report.words import compact
@@ -40,7 +41,7 @@ def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
 def _bin(part: ReliabilityBin, arm: str, x: Scale, y: Scale, *, most: int) -> Iterator[Markup]:
     """A dot whose area grows with its count, its interval, and a bar for the count."""
     at, share = x(part.confidence), part.count / most
-    note = f"{part.count:,} answers, {part.confidence:.1%} sure on average, {part.accuracy:.1%} right"
+    note = f"{counted(part.count, 'answer')}, {part.confidence:.1%} sure on average, {part.accuracy:.1%} right"
     low, high = _wilson(part.accuracy, part.count)
     yield line((at, y(low)), (at, y(high)), f"whisker {arm}")
     dot = element("title", note)
