@@ -23,7 +23,7 @@ class LatencyPolicy:
     p99_ms_max: Annotated[float | None, "the objective of P99, certified before promotion; null: none"] = 500.0
     guard_slower_ratio: Annotated[
         float, "roll back only when a percentile more than so many times stable's is shown; below both margins"
-    ] = 1.04
+    ] = 1.033
     requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 200
     stable_requests_min: Annotated[int, "seen before stable's percentile serves as the yardstick"] = 500
     stable_requests_memory: Annotated[
