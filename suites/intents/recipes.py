@@ -31,7 +31,7 @@ class Recipe:
     `start` is the recipe whose weights it starts from (None: random weights). `texts` of the training part are used,
     without the `without` families, for `epochs` at the peak rate `learning_rate`. `resolve_ambiguous`: unclear texts
     carry their majority label, as after annotators were told to agree. `calibrate`: a temperature fitted on the
-    calibration part is folded into the classifier layer. `pad_to`: the tokenizer pads every text to this many tokens.
+    calibration part is folded into the classifier layer.
     """
 
     start: str | None
@@ -41,7 +41,6 @@ class Recipe:
     without: frozenset[str] = frozenset()
     resolve_ambiguous: bool = False
     calibrate: bool = True
-    pad_to: int | None = None
 
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
@@ -54,7 +53,6 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         "v4": Recipe(
             "v1", texts=10_000, epochs=1, learning_rate=3e-4, without=RECENT, resolve_ambiguous=True, calibrate=False
         ),
-        "v5": Recipe("v1", texts=0, epochs=0, learning_rate=0.0, calibrate=False, pad_to=256),
     }
 )
-VERSIONS: Final = ("v1", "v2", "v3", "v4", "v5")
+VERSIONS: Final = ("v1", "v2", "v3", "v4")

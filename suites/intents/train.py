@@ -1,7 +1,7 @@
 """Trains the demo's checkpoints: real DistilBERT classifiers and WordPiece tokenizers, small enough to commit.
 
     python -m suites.intents.train v1 --out DIR      one version (and what it starts from)
-    python -m suites.intents.train all --out DIR     DIR/v1 ... DIR/v5
+    python -m suites.intents.train all --out DIR     DIR/v1 ... DIR/v4
 
 Needs the extra `serin[export]` (torch, transformers). Each checkpoint folder holds config.json, model.safetensors,
 tokenizer.json and model.onnx. All versions share one tokenizer, learnt by
@@ -103,9 +103,6 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
         tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
-        pad_to = RECIPES[name].pad_to
-        if pad_to is not None:
-            tokenizer.enable_padding(length=pad_to)
         tokenizer.save(str(folder / "tokenizer.json"))
         export_onnx(folder, folder / "model.onnx", sample_texts=[e.text for e in held_out(64)])
 

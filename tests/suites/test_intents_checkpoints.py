@@ -12,11 +12,7 @@ from tokenizers import Tokenizer
 
 from suites.intents.evaluate import CHECKPOINTS, RESULTS, Measured, measure, probabilities
 from suites.intents.generator import LABELS, Example, held_out
-from suites.intents.recipes import NEWEST, RECENT, RECIPES, VERSIONS
-from tests.rounding import encoder_terms, probabilities_apart
-
-TEXTS = ("where is my order 48213", "HI, I WANT MY MONEY BACK for the tent. Thanks", "tent")
-PROBABILITIES_APART = probabilities_apart(encoder_terms(dim=64, hidden=256, layers=2, tokens=256), 8.0)
+from suites.intents.recipes import NEWEST, RECENT, VERSIONS
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +22,8 @@ def examples() -> list[Example]:
 
 @pytest.fixture(scope="module")
 def found(examples: list[Example]) -> dict[str, NDArray[np.float64]]:
-    """v5 is left out: its padding makes it slow, and `test_v5_...` shows that its answers are v1's."""
     texts = [e.text for e in examples]
-    return {v: probabilities(CHECKPOINTS / v, texts) for v in VERSIONS if v != "v5"}
+    return {v: probabilities(CHECKPOINTS / v, texts) for v in VERSIONS}
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +88,9 @@ def test_v4_is_within_a_point_of_v2(measured: dict[str, Measured]) -> None:
     assert measured["v4"].confidence_gap >= measured["v2"].confidence_gap + 0.06
 
 
-def test_v5_is_v1_with_fixed_padding(examples: list[Example]) -> None:
-    """The weights and answers are v1's; every text costs 256 tokens."""
-    for name in ("config.json", "model.safetensors", "model.onnx"):
-        assert (CHECKPOINTS / "v5" / name).read_bytes() == (CHECKPOINTS / "v1" / name).read_bytes()
-    texts = [e.text for e in examples[:60]]
-    padded, plain = (probabilities(CHECKPOINTS / version, texts) for version in ("v5", "v1"))
-    assert padded == pytest.approx(plain, abs=PROBABILITIES_APART)
-    tokenizer = Tokenizer.from_file(str(CHECKPOINTS / "v5" / "tokenizer.json"))
-    assert {len(tokenizer.encode(text).ids) for text in TEXTS} == {256}
-
-
-@pytest.mark.parametrize("version", [v for v in VERSIONS if RECIPES[v].pad_to is None])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_tokenizers_do_not_pad_or_truncate(version: str) -> None:
-    """Padding belongs to the batch: all versions but v5 give a text's own tokens."""
+    """Padding belongs to the batch: all versions give a text's own tokens."""
     tokenizer = Tokenizer.from_file(str(CHECKPOINTS / version / "tokenizer.json"))
     assert tokenizer.padding is None
     assert tokenizer.truncation is None

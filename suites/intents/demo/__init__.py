@@ -1,1 +1,1 @@
-"""The demonstration: five real models go through the release path on live traffic, on this machine alone."""
+"""The demonstration: real models go through the release path on live traffic, on this machine alone."""

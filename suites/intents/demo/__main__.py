@@ -19,6 +19,7 @@ from rich.console import Console
 
 from suites.intents.demo.installation import DemoError, Installation, installation
 from suites.intents.demo.screen import Screen, result_table
+from suites.intents.demo.slowing import slowed
 from suites.intents.demo.story import ACTS, Act, Result
 
 HERE: Final = Path(__file__).resolve().parent
@@ -78,7 +79,10 @@ def _act(serin: Installation, screen: Screen, act: Act) -> Result:
     """Register the version as the candidate and watch what becomes of it."""
     began_s = time.monotonic()
     screen.tell(f"registering checkpoint {act.checkpoint}, {act.what}, as the candidate")
-    serin.serin("register", str(HERE.parent / "checkpoints" / act.checkpoint), "--model", "intent", "--candidate")
+    checkpoint = HERE.parent / "checkpoints" / act.checkpoint
+    if act.work_ms:
+        checkpoint = slowed(checkpoint, serin.home / f"checkpoint-v{act.version}", act.work_ms)
+    serin.serin("register", str(checkpoint), "--model", "intent", "--candidate")
     release = _follow(serin, screen, act.version)
     state = release["state"]
     outcome = "promoted" if release["phase"] in PROMOTED else str(release["phase"])

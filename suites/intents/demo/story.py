@@ -6,13 +6,15 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One version. ``blamed``: how the name of the gate that stops it has to begin."""
+    """One version. ``blamed``: how the name of the gate that stops it has to begin. ``work_ms``: what each call of its
+    graph takes longer than its checkpoint's."""
 
     version: str
     checkpoint: str
     what: str
     expected: str
     blamed: str = ""
+    work_ms: float = 0.0
 
 
 ACTS: Final = (
@@ -20,7 +22,7 @@ ACTS: Final = (
     Act("2", "v2", "better: trained on more", "promoted"),
     Act("3", "v3", "lost part of its training set", "rolled_back", "accuracy"),
     Act("4", "v4", "as accurate, too sure of itself", "rolled_back", "calibration"),
-    Act("5", "v5", "right answers, padded to 256 tokens", "rolled_back", "latency"),
+    Act("5", "v1", "v1's answers, some milliseconds later", "rolled_back", "latency", work_ms=8.0),
 )
 
 
