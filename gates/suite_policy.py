@@ -10,7 +10,7 @@ from gates.keys import require
 class SuitePolicy:
     """accuracy.suite and calibration.suite: labelled cases of our own, judged once."""
 
-    alpha: Annotated[float, "the chance of each test to be wrong of a suite"] = 0.01
+    alpha: Annotated[float, "the chance that a test of a suite is wrong"] = 0.01
     accuracy_min: Annotated[float, "the floor of the accuracy on all cases, as a share"] = 0.80
     margin_points: Annotated[
         float | None, "a loss against stable, in points, that must be excluded; null: a proven loss fails, no more"
@@ -27,7 +27,7 @@ class SuitePolicy:
     guard_brier: Annotated[
         float, "never fail for a smaller change of what miscalibration makes of the Brier score, against stable"
     ] = 0.01
-    cases_min: Annotated[int, "distinct cases without which nothing passes, and calibration fails nobody"] = 100
+    cases_min: Annotated[int, "distinct cases without which nothing passes, and calibration fails no version"] = 100
     class_labels_min: Annotated[int, "classes with as many labels are judged on their own"] = 500
     slice_cases_min: Annotated[int, "slices with as many cases are held to `slice_accuracy_min`"] = 20
     slice_accuracy_min: Annotated[float | None, "floor of every slice with enough cases; null: none"] = None

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 NOBODY_BESIDE = (
-    "the former version answered nothing that it could be compared with: whose fault it is cannot be told, so nothing "
-    "is rolled back; a person decides"
+    "there are no answers of the former version to compare it with, so the fault may be the service's; nothing is "
+    "rolled back, a person decides"
 )
 """The end of a sentence that tells of a breach."""
 
@@ -77,8 +77,8 @@ def set_aside(labels: int, least: float, unlikely: Whose | None) -> str:
     which = "1 label says it was" if labels == 1 else f"{labels:,} labels say they were"
     return (
         f"{which} far less likely to be asked for than the others (inclusion_probability down to {least:.2g} with that "
-        f"of the capture{whose}): set aside where the candidate is worse, but promotion waits; mend what its source "
-        "sends, and start the release anew"
+        f"of the capture{whose}): set aside where the candidate is worse, but promotion waits; fix what its source "
+        "sends, and start the release again"
     )
 
 

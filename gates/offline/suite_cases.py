@@ -62,11 +62,11 @@ def told(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None,
     """Return what a reader must know of the cases, to stand behind a verdict's reason; empty where there is nothing."""
     notes = []
     if repeats := len(results) - counted:
-        how = " (as written: no tokenizer was to be had)" if reading is Reading.TEXT else ""
+        how = " (as written: no tokenizer was available)" if reading is Reading.TEXT else ""
         cases = "1 case repeats a text" if repeats == 1 else f"{repeats:,} cases repeat a text"
         notes.append(f"{cases}{how}, and each text counts once: {counted:,} of {len(results):,}")
     elif reading is Reading.TEXT:
-        notes.append("texts were told apart as written, since no tokenizer was to be had")
+        notes.append("texts were told apart as written, since no tokenizer was available")
     notes += [
         f"{who} has no class {names}: its answers there are wrong"
         for who, side in (("the candidate", results), ("stable", baseline or ()))

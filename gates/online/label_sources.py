@@ -57,8 +57,8 @@ class LabelPolicy:
     ] = 0.1
     maturity_s: Annotated[
         float | None,
-        "labels come up to so much apart: those of `accuracy.shadow` count once their requests are so old, and other "
-        "gates that read labels conclude nothing until that is no more than a fifth of the time that labels are of; "
+        "labels arrive up to this far apart: those of `accuracy.shadow` count once their requests are this old, and "
+        "other gates that read labels conclude nothing until that is at most a fifth of the time that labels are of; "
         "`null`: learnt from when labels come, which cannot know of those that never came before",
     ] = None
 

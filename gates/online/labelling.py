@@ -124,7 +124,7 @@ class Labelling:
         return (
             f"the labelled texts are not those that chance, or what their labels say, would choose: {who} is surer or "
             f"less sure of them than of {whom} ({pct(distance)} of them would have to be others); where texts were "
-            "chosen by doubt, send each label's inclusion_probability, and start the release anew"
+            "chosen by doubt, send each label's inclusion_probability, and start the release again"
         )
 
     @property

@@ -173,7 +173,7 @@ def after_looks(*parts, agreed=2):
 def test_while_a_slice_is_suspected_the_release_waits_until_it_is_settled():
     verdict = after_looks(pairs_of(20, 6))
     assert (verdict.outcome, verdict.advisory) == (Outcome.INCONCLUSIVE, False)
-    assert verdict.reason.startswith(f"Not settled yet whether accuracy fell in a slice: in {TAG} by 17.9 points")
+    assert verdict.reason.startswith(f"Accuracy may have fallen in a slice, not settled yet: {TAG} by 17.9 points")
     assert after_looks(pairs_of(20, 6), pairs_of(6, 14)).advisory  # it was chance
     assert after_looks(*[pairs_of(20, 6)] * 4).outcome is Outcome.FAIL  # it was not
 

@@ -116,7 +116,7 @@ def test_where_nothing_is_copied_a_breach_is_told_and_blames_nobody() -> None:
     assert not failed(found)
     assert told(found).keys() == {"latency.p95", "budget.burn"}
     for reason in told(found).values():
-        assert "whose fault it is cannot be told, so nothing is rolled back; a person decides" in reason
+        assert "the fault may be the service's; nothing is rolled back, a person decides" in reason
 
 
 def test_a_former_version_that_does_not_answer_excuses_nobody_and_blames_nobody() -> None:

@@ -421,7 +421,7 @@ class TestLatency:
         """Without a mirror a canary of 10 % carries a ninth of stable's load, and was promoted to all of it."""
         _, verdict = after(percentile(ms_max=200.0), [replace(look, load_ratio=1 / 9) for look in self.looks(1.0)])
         assert verdict.outcome is Outcome.INCONCLUSIVE
-        assert "0.11 times stable's load, so what it does certifies nothing" in verdict.reason
+        assert "0.11 times stable's load, so its latency proves nothing" in verdict.reason
         _, verdict = after(percentile(), [replace(look, load_ratio=1 / 9) for look in self.looks(1.2)])
         assert verdict.outcome is Outcome.FAIL
 

@@ -62,7 +62,7 @@ def test_drift_warns_and_blames_nobody(gate):
     """Both versions meet it: no verdict that counts says anything but before."""
     verdicts = last(OTHER, candidate=OTHER)
     assert verdicts[gate].outcome is Outcome.INCONCLUSIVE
-    assert "not held against the candidate" in verdicts[gate].reason
+    assert "does not count against the candidate" in verdicts[gate].reason
     assert "label" in verdicts[gate].reason
     assert all(verdict.advisory for verdict in verdicts.values())
 

@@ -383,7 +383,7 @@ def test_a_good_candidate_that_one_unlikely_label_holds_is_told_which():
     assert {verdict.outcome for verdict in verdicts} == {Outcome.INCONCLUSIVE}
     assert "1 label says it was far less likely" in verdicts[-1].reason
     assert "inclusion_probability down to 0.001" in verdicts[-1].reason
-    assert "mend what its source sends" in verdicts[-1].reason
+    assert "fix what its source sends" in verdicts[-1].reason
 
 
 @pytest.mark.parametrize("gate", ["accuracy.shadow", "calibration.shadow", "accuracy.live"])

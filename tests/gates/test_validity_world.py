@@ -126,7 +126,7 @@ def test_a_page_of_what_was_played_so_far_says_so_and_tells_no_figure_that_it_ha
     }
     text = "\n".join(page._lines(results, bars(results, 1.5), page.Origin("d1g357", "abc1234", 55_870)))
     assert "**What was played:** 42 releases, by the gates and worlds of commit abc1234 (digest d1g357)." in text
-    assert "That is a part of 55,870" in text
+    assert "That is part of 55,870" in text
     assert "Not played: " in text
     assert "slow runs of 2" in text
     assert "| equal, rolled back: equal | 0 % of 40 (0 to 8.81) | <= 0.5 | yes |" in text

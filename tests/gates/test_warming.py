@@ -49,7 +49,7 @@ def test_what_was_slow_while_it_warmed_up_is_told() -> None:
     """Then, and later, too."""
     verdicts = exposed(1, cold=2.0)
     assert "It is warming up: the candidate took longer in" in verdicts[WORLD.shadow_looks + 1].reason
-    assert "not held against it" in verdicts[WORLD.shadow_looks + 1].reason
+    assert "does not count against it" in verdicts[WORLD.shadow_looks + 1].reason
     assert "While it warmed up: the candidate took longer in" in verdicts[-1].reason
     assert "warm" not in exposed(1, cold=1.0)[-1].reason
 

@@ -240,7 +240,7 @@ def test_the_length_of_texts_is_watched(per_look, limit, outcome, value):
     [
         (16, Outcome.PASS, "at most 16 in 2,000 live texts, 16 is what it reads of a text."),
         (8, Outcome.FAIL, "at most 16 in 2,000 live texts, 8 is what it reads of a text: the rest is cut."),
-        (0, Outcome.INCONCLUSIVE, "how many the version reads is not told"),
+        (0, Outcome.INCONCLUSIVE, "how many the version reads is unknown"),
     ],
 )
 def test_texts_are_as_long_as_the_version_reads_unless_a_policy_says_otherwise(reads, outcome, words):

@@ -116,7 +116,7 @@ def test_without_a_tokenizer_texts_are_told_apart_as_they_are_written_and_that_i
     found = ask_candidate(replicas, "u", cases, None)
     assert [result.same_text_as for result in found.results] == ["", "a", ""]
     accuracy, _ = judge_suite(found.results, None, GatePolicy(), reading=found.reading)
-    assert "1 case repeats a text (as written: no tokenizer was to be had)" in accuracy.reason
+    assert "1 case repeats a text (as written: no tokenizer was available)" in accuracy.reason
     accuracy, _ = judge_suite(found.results[:1], None, GatePolicy(), reading=Reading.TEXT)
     assert "told apart as written" in accuracy.reason
 

@@ -236,7 +236,7 @@ class LiveAccuracyGate:
         if outcome is Outcome.PASS:
             return f"Live accuracy holds, a loss of {self.policy.margin_points:g} points is excluded: {seen}."
         if state.noise.sticky:
-            why = "users stick to a version, and which of them are hard to answer cannot be told"
+            why = "users stick to a version, and some may be harder to answer than others"
             return f"Live accuracy cannot be settled: {seen}; {why}."
         least = min(uneven.candidate.chances.least, uneven.stable.chances.least)
         further = set_aside(uneven.aside, least, unlikely) or more(needed, arms.candidate_total, "labels")

@@ -19,7 +19,7 @@ class LiveAccuracyPolicy:
     alpha_share: AlphaShare = 0.25
     guard_points: Annotated[float, "never roll back for a smaller loss, in points of accuracy"] = 0.5
     margin_points: Annotated[float, "passes only when a loss this large is excluded, in points of accuracy"] = 2.0
-    labels_min: Annotated[int, "labels of each version without which nothing is said"] = 50
+    labels_min: Annotated[int, "labels of each version, needed to conclude anything"] = 50
     required: Required = False
     inclusion_probability_min: InclusionProbabilityMin = None
 

@@ -16,7 +16,7 @@ class PairedAccuracyPolicy:
     alpha_share: AlphaShare = 6.0
     guard_points: GuardPoints = 0.5
     margin_points: MarginPoints = 1.0
-    pairs_min: Annotated[int, "labelled pairs (for a pass pairs, labelled or not) without which nothing is said"] = 100
+    pairs_min: Annotated[int, "labelled pairs (for a pass pairs, labelled or not), needed to conclude anything"] = 100
     required: Required = True
     inclusion_probability_min: InclusionProbabilityMin = None
     bets: Annotated[

@@ -47,7 +47,7 @@ def sentence(outcome: Outcome, told: Told) -> str:
         chances = losses.by_chance
         span = f"{chances.least:.2g} to {chances.most:.2g}"
         return (
-            f"Accuracy cannot be told from these labels{', ' + apart if apart else ''}: some were asked for where "
+            f"These labels cannot show accuracy{', ' + apart if apart else ''}: some were asked for where "
             f"the versions disagree, and the others were not equally likely ({span}), so nothing says how many "
             "pairs each stands for. Use one of the two in a release."
         )

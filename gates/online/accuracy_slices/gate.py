@@ -238,7 +238,7 @@ class WatchedSlicesGate:
         if worst is None:
             return "No slice is watched yet: they are chosen by the classes, lengths and tags of sampled answers."
         if suspected and not lost:
-            return f"Not settled yet whether accuracy fell in a slice: in {_told(worst)}."
+            return f"Accuracy may have fallen in a slice, not settled yet: {_told(worst)}."
         if not lost:
             seen = f"{_number_of(state)} are watched, and none surely lost accuracy"
             if not any(one.apart.total for one in (*state.watched, *state.truths)):

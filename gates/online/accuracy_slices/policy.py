@@ -24,7 +24,7 @@ class WatchedSlicesPolicy:
     tags_max: Annotated[int, "of values of tags, the most frequent ones; 0: none"] = 12
     truths_max: Annotated[int, "of classes by their true labels, in the order in which labels name them; 0: none"] = 32
     share_min: Annotated[float, "of the requests, that a class or a tag's value has at least"] = 0.02
-    pairs_min: Annotated[int, "pairs of a slice, labelled or not, without which nothing is said of it"] = 50
+    pairs_min: Annotated[int, "pairs of a slice, labelled or not, needed to conclude anything about it"] = 50
     bets: Annotated[tuple[float, ...], "on the mean loss of a pair, among those that disagree"] = (0.15, 0.35, 0.6, 0.8)
 
     def __post_init__(self) -> None:

@@ -195,7 +195,7 @@ class CostGate:
         if outcome is Outcome.PASS:
             return f"Wrong answers cost no more, a rise of {self.policy.margin_points:g} points is excluded: {seen}."
         if not state.weighable:
-            return f"The cost cannot be told from labels by disagreement beside others not equally likely: {seen}."
+            return f"Labels asked for by disagreement beside unequally likely ones cannot show the cost: {seen}."
         further = set_aside(state.apart.kept.aside, state.chances.least, unlikely)
         return (
             f"Cost of wrong answers {each}, not settled yet: {seen}; {further or more(needed, state.labels, 'labels')}."

@@ -17,15 +17,16 @@ class CostRow:
 
 @dataclass(frozen=True, slots=True)
 class CostPolicy:
-    """cost.shadow: the cost of wrong answers, candidate minus stable, on pairs. A point is a hundredth of the dearest
-    mistake, on each request. An equally accurate candidate that swaps cheap mistakes for dear ones is found by it."""
+    """cost.shadow: the cost of wrong answers, candidate minus stable, on pairs. A point is a hundredth of the most
+    expensive mistake, on each request. It finds an equally accurate candidate that swaps cheap mistakes for expensive
+    ones."""
 
     rows: Annotated[tuple[CostRow, ...], "what mistakes cost, in any order"] = ()
     wrong: Annotated[float, "the cost of any wrong answer that no row names"] = 1.0
     alpha_share: AlphaShare = 2.0
     guard_points: Annotated[float, "never roll back for a smaller rise of the cost, in points"] = 0.5
     margin_points: Annotated[float, "promote only when a rise of the cost this large is excluded, in points"] = 1.0
-    pairs_min: Annotated[int, "pairs, labelled or not, without which nothing is said"] = 100
+    pairs_min: Annotated[int, "pairs, labelled or not, needed to conclude anything"] = 100
     required: Required = True
     inclusion_probability_min: InclusionProbabilityMin = None
     bets: Annotated[tuple[float, ...], "on the mean change of a pair's cost"] = (0.1, 0.25, 0.5, 0.8)

@@ -11,9 +11,9 @@ class DriftPolicy:
     """Warnings that ask for labels: drift.classes and drift.confidence (version against version), agreement.shadow, and
     reference.inputs, reference.classes, reference.confidence (stable now against itself before the release)."""
 
-    alpha: Annotated[float, "the chance of each to warn of what is not so, over the whole release"] = 0.001
+    alpha: Annotated[float, "the chance that each warns without reason, over the whole release"] = 0.001
     guard: Annotated[float, "never warn of a smaller total variation distance, version against version"] = 0.05
-    samples_min: Annotated[int, "of each side, without which nothing is said"] = 200
+    samples_min: Annotated[int, "of each side, needed to conclude anything"] = 200
     disagreement_max: Annotated[float, "of mirrored requests: below it for certain is agreement"] = 0.1
     reference_s: Annotated[float, "how far before the release stable's own answers serve as the reference"] = 604_800.0
     reference_guard: Annotated[float, "never warn of a smaller total variation distance, now against the reference"] = (

@@ -80,8 +80,8 @@ class ReferenceGate:
             reason = f"{self.what}: too little to compare with, {state.known:,} sampled answers of stable {before}."
         elif far:
             reason = (
-                f"{self.what} drifted from those {before}: {seen}. Both versions meet it, so it is not held against "
-                "the candidate: label fresh requests, and think of retraining."
+                f"{self.what} drifted from those {before}: {seen}. It affects both versions, so it does not "
+                "count against the candidate: label fresh requests, and consider retraining."
             )
         elif enough:
             reason = f"{self.what} are like those {before}: {seen}."

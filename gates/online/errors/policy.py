@@ -19,7 +19,7 @@ class ShadowErrorsPolicy:
     guard_ratio: ErrorGuard = 1.2
     margin_ratio: ErrorMargin = 3.0
     error_ratio_max: Annotated[float, "the ceiling, certified when errors are too few for a ratio"] = 0.01
-    requests_min: Annotated[int, "mirrored requests without which nothing is said"] = 100
+    requests_min: Annotated[int, "mirrored requests, needed to conclude anything"] = 100
     count_clusters: CountClusters = False
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class LiveErrorsPolicy:
     guard_ratio: ErrorGuard = 1.2
     margin_ratio: ErrorMargin = 3.0
     error_ratio_max: Annotated[float, "the absolute objective, certified when errors are too few for a ratio"] = 0.001
-    requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 100
+    requests_min: Annotated[int, "live requests of the candidate, needed to conclude anything"] = 100
     count_clusters: CountClusters = False
 
     def __post_init__(self) -> None:

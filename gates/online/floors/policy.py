@@ -11,14 +11,14 @@ FALSE_POSITIVES: Final = "false_positives"
 
 @dataclass(frozen=True, slots=True)
 class FloorPolicy:
-    """recall:CLASS: of the requests of a class, those that are answered by it, at least so many;
-    false_positives:CLASS: of all others, those that are answered by it, at most so many. Suites are held to it, too."""
+    """recall:CLASS: of the requests of a class, at least this share is answered with it; false_positives:CLASS: of all
+    others, at most this share is. Suites are held to it, too."""
 
     name: Annotated[str, "`recall:CLASS` or `false_positives:CLASS`"]
     at_least: Annotated[float | None, "of `recall`, as a share"] = None
     at_most: Annotated[float | None, "of `false_positives`, as a share"] = None
     alpha_share: AlphaShare = 0.5
-    labels_min: Annotated[int, "labels by chance that bear on it, without which nothing is said"] = 30
+    labels_min: Annotated[int, "labels chosen at random that bear on it, needed to conclude anything"] = 30
     required: Required = True
     grid: Annotated[tuple[float, ...], "times the ceiling of its mistakes, that the test of harm bets on"] = (
         1.15, 1.3, 1.5, 2.0, 3.0, 5.0,

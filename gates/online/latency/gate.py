@@ -311,10 +311,12 @@ class LatencyGate:
         if not look.warming and not slow:
             return ""
         if not arms.candidate_total:
-            return " It is warming up at its share: not held against it."
+            return " It is warming up at its share, so this does not count against it."
         seen = f"the candidate took longer in {of(arms.candidate_events, arms.candidate_total, 'requests')}"
         seen += f", stable in {of(arms.stable_events, arms.stable_total, 'requests')}"
-        return f" {'It is warming up' if look.warming else 'While it warmed up'}: {seen}, not held against it."
+        return (
+            f" {'It is warming up' if look.warming else 'While it warmed up'}: {seen}; this does not count against it."
+        )
 
     def _objective_words(self) -> str:
         return "" if self.asked.ms_max is None else f" and under its objective of {self.asked.ms_max:g} ms"
@@ -369,8 +371,8 @@ class _Load:
     def words(self) -> str:
         if self.blames and self.certifies:
             return ""
-        effect = "certifies nothing" if self.blames else "is not held against it"
-        return f"; at this step the candidate carries {self.ratio:.2g} times stable's load, so what it does {effect}"
+        effect = "proves nothing" if self.blames else "does not count against it"
+        return f"; at this step the candidate carries {self.ratio:.2g} times stable's load, so its latency {effect}"
 
 
 def _read(yardstick: Yardstick, look: Look) -> str:

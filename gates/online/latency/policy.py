@@ -17,14 +17,14 @@ class LatencyPolicy:
 
     p95_alpha_share: AlphaShare = 3.2
     p99_alpha_share: AlphaShare = 0.7
-    p95_margin_ratio: Annotated[float, "promote only when a P95 so many times stable's is excluded"] = 1.1
-    p99_margin_ratio: Annotated[float, "promote only when a P99 so many times stable's is excluded"] = 1.25
+    p95_margin_ratio: Annotated[float, "promote only when a P95 this many times stable's is excluded"] = 1.1
+    p99_margin_ratio: Annotated[float, "promote only when a P99 this many times stable's is excluded"] = 1.25
     p95_ms_max: Annotated[float | None, "the objective of P95, certified before promotion; null: none"] = 200.0
     p99_ms_max: Annotated[float | None, "the objective of P99, certified before promotion; null: none"] = 500.0
     guard_slower_ratio: Annotated[
-        float, "roll back only when a percentile more than so many times stable's is shown; below both margins"
+        float, "roll back only when a percentile more than this many times stable's is shown; below both margins"
     ] = 1.033
-    requests_min: Annotated[int, "live requests of the candidate without which nothing is said"] = 200
+    requests_min: Annotated[int, "live requests of the candidate, needed to conclude anything"] = 200
     stable_requests_min: Annotated[int, "seen before stable's percentile serves as the yardstick"] = 500
     stable_requests_memory: Annotated[
         int, "the yardstick is the percentile of about so many requests before a look"

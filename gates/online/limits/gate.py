@@ -82,7 +82,7 @@ class LimitGate:
     read: Reader
     sums: bool
     at_least: bool = False
-    unknown: str = "no replica tells it"  # why there is no value, where there is none
+    unknown: str = "no replica reports it"  # why there is no value, where there is none
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({METRICS, PROFILES})
     required: bool = False

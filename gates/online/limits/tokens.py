@@ -97,7 +97,7 @@ class LengthGate:
         limit = self.limit or look.tokens_max
         outcome, reason = Outcome.INCONCLUSIVE, "P95 of tokens: no live text of the candidate yet."
         if value is not None and not limit:
-            reason = f"P95 of tokens is {value:g} in {texts:,} live texts; how many the version reads is not told."
+            reason = f"P95 of tokens is {value:g} in {texts:,} live texts; how many the version reads is unknown."
         elif value is not None:
             fine, stables = value <= limit, self._value(state.stable, look)
             of_service = stables is not None and limit < stables and value <= WORSE * stables
