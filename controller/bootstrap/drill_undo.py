@@ -7,16 +7,20 @@ only one of the model: what others freeze meanwhile, they lift.
 """
 
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 from controller.bootstrap.installations import service_of
 from controller.config.settings import Home
+from controller.core.commands import Ask
 from controller.core.release import Purpose
 from controller.label_queue import under_way
 from controller.service import Service
 
 _BY: Final = "serin drill"
+_BEGINS_WITHIN_S: Final = 10.0
+_LOOK_EVERY_S: Final = 0.2
 
 
 def command_of(home: Home, model: str, reason: str | None) -> list[str]:
@@ -33,9 +37,14 @@ def lifted(service: Service, model: str, reason: str) -> bool:
 
 
 def aborted(service: Service, model: str) -> bool:
-    """Ask that the rehearsal of the model that is under way ends; False where there is none."""
-    if not any(release.purpose is Purpose.REHEARSE for release in under_way(service.journal, model)):
-        return False
+    """Ask that the rehearsal of the model ends that is under way, or that is asked for and begins in a moment; False
+    where there is none. One that begins later than that comes to no user either, and ends by itself."""
+    until_s = time.monotonic() + _BEGINS_WITHIN_S
+    while not any(release.purpose is Purpose.REHEARSE for release in under_way(service.journal, model)):
+        asked = any(one.ask is Ask.REHEARSE and one.model == model for one in service.inbox.waiting())
+        if not asked or time.monotonic() > until_s:
+            return False
+        time.sleep(_LOOK_EVERY_S)
     service.abort(model, reason="the drill is over", by=_BY)
     return True
 

@@ -1,7 +1,6 @@
 """A worse version, made of the one that serves and rehearsed: which gate finds it, and that it answers no user."""
 
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -13,8 +12,10 @@ from controller.bootstrap.drill_packages import ALTERED, exchanged, surer
 from controller.bootstrap.drill_undo import aborted
 from controller.core.commands import Command
 from controller.core.drills import Check, Mode
+from controller.core.events import TrafficConfirmed
 from controller.core.release import Release
 from controller.errors import Source, TransientError, UsageError, our_fault
+from controller.journal.codec import event_of
 from controller.overview import opened
 from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
 from controller.service import Service, release_started_by
@@ -25,8 +26,6 @@ from serving.package.rules import Task
 
 DRILL_TAG: Final = "serin.drill"
 """Of a version that a drill made: worse on purpose, and for no user."""
-_LOOK_EVERY_S: Final = 0.2
-_TAKEN_UP_WITHIN_S: Final = 10.0
 _BLAMED: Final[Mapping[Mode, str]] = {Mode.F2: "accuracy.", Mode.F6: "calibration."}
 
 
@@ -80,11 +79,8 @@ class WorseVersion:
 
     def end(self) -> None:
         self._removed()
-        until_s = time.monotonic() + _TAKEN_UP_WITHIN_S
-        while self._command is not None and not self.is_over() and not aborted(self.service, self.model):
-            if time.monotonic() > until_s:  # whenever it begins, it comes to no user, and ends by itself
-                return
-            time.sleep(_LOOK_EVERY_S)
+        if self._command is not None and not self.is_over():
+            aborted(self.service, self.model)
 
     def _removed(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -133,10 +129,20 @@ class WorseVersion:
         return Check(promise, Outcome.PASS if blamed else Outcome.INCONCLUSIVE, told)
 
     def _kept_from_users(self) -> Check:
+        """By the tables that its release had users answered by, and by what Prometheus counted, where it was there for
+        long enough to be scraped."""
         promise = "No user gets an answer of it"
-        found = self.requests(self._version) if self._version else None
-        if not found:
-            return Check(promise, Outcome.INCONCLUSIVE, "Prometheus has no request of it, of users or of others.")
-        users, others = found.get(Traffic.LIVE, 0.0), sum(found.values()) - found.get(Traffic.LIVE, 0.0)
-        kind = Outcome.FAIL if users else Outcome.PASS
-        return Check(promise, kind, f"It answered {users:,.0f} users, and {others:,.0f} questions and copies.")
+        if self._release is None:
+            return Check(promise, Outcome.INCONCLUSIVE, "It was not rehearsed.")
+        counted = self.requests(self._version)
+        users = (counted or {}).get(Traffic.LIVE, 0.0)
+        others = sum((counted or {}).values()) - users
+        told = f"it answered {users:,.0f} users, and {others:,.0f} questions and copies" if counted else "not counted"
+        sent = self._version in self._sent_to(self._release.id)
+        table = "A table of its release sent users to it" if sent else "No table of its release sent a user to it"
+        return Check(promise, Outcome.FAIL if sent or users else Outcome.PASS, f"{table}; by Prometheus {told}.")
+
+    def _sent_to(self, release_id: str) -> set[str]:
+        """Return the versions that users were answered by, as the journal of the release says."""
+        found = (event_of(one) for one in self.service.entries(release_id) if one.kind == TrafficConfirmed.__name__)
+        return {version for event in found if isinstance(event, TrafficConfirmed) for version in event.weights_pct}

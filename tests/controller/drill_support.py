@@ -1,11 +1,13 @@
 """Installations as a drill finds them, without their processes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from controller.adapters.local.kept import SUPERVISOR, KeptRecord
 from controller.adapters.local.supervisor import identity_of_self
 from controller.bootstrap.stores import opened, upgrade_schema
 from controller.config.settings import Home, Settings
+from controller.core.events import Event
 from controller.core.release import Phase, Purpose
 from controller.journal.codec import entry_of, record_of
 from tests.controller import releases
@@ -24,8 +26,11 @@ def installed(tmp_path: Path) -> Home:
     return place
 
 
-def begins(home: Home, phase: Phase, purpose: Purpose = Purpose.PROMOTE, **changes: object) -> None:
-    """A release of version 7 stands in the phase, as the journal says."""
+def begins(
+    home: Home, phase: Phase, purpose: Purpose = Purpose.PROMOTE, *, events: Sequence[Event] = (), **changes: object
+) -> None:
+    """A release of version 7 stands in the phase, as the journal says, after these events."""
     with opened(home) as store:
-        record = record_of(releases.release_in(phase, purpose=purpose, **changes), 1)
-        store.journal.append(record, [entry_of(releases.started(purpose=purpose), releases.NOW_S)])
+        all_of_them = [releases.started(purpose=purpose), *events]
+        record = record_of(releases.release_in(phase, purpose=purpose, **changes), len(all_of_them))
+        store.journal.append(record, [entry_of(event, releases.NOW_S) for event in all_of_them])

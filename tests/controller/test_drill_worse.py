@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from controller.bootstrap.installations import service_of
 from controller.config.settings import Home
 from controller.core.commands import Ask
 from controller.core.drills import Mode
+from controller.core.events import TrafficConfirmed
 from controller.core.release import Phase, Purpose
 from controller.errors import UsageError
 from controller.ports.registry import FINGERPRINT_TAG, RegisteredVersion
@@ -136,15 +138,32 @@ def test_what_does_not_end_in_time_is_an_error(ground: Ground) -> None:
 
 @pytest.mark.parametrize(
     ("had", "outcome"),
-    [({**ASKED, Traffic.LIVE: 1.0}, Outcome.FAIL), ({}, Outcome.INCONCLUSIVE), (None, Outcome.INCONCLUSIVE)],
+    [({**ASKED, Traffic.LIVE: 1.0}, Outcome.FAIL), ({}, Outcome.PASS), (None, Outcome.PASS)],
 )
 def test_an_answer_to_a_user_breaks_a_promise(
     ground: Ground, had: Mapping[str, float] | None, outcome: Outcome
 ) -> None:
-    """And what nobody counted is no pass."""
+    """One that was over before anything counted it is known by the tables of its release."""
     ground.worse.begin()
     ended(ground, "accuracy.suite")
     ground.had = had
+    assert ground.outcomes() == [Outcome.PASS, outcome]
+
+
+@pytest.mark.parametrize(
+    ("weights_pct", "outcome"), [({"6": 95.0, "7": 5.0}, Outcome.FAIL), ({"6": 100.0}, Outcome.PASS)]
+)
+def test_a_table_that_names_it_breaks_a_promise(
+    ground: Ground, weights_pct: dict[str, float], outcome: Outcome
+) -> None:
+    ground.worse.begin()
+    begins(
+        ground.home,
+        Phase.ROLLED_BACK,
+        Purpose.REHEARSE,
+        events=[TrafficConfirmed(weights_pct, 2)],
+        blamed=("accuracy.shadow",),
+    )
     assert ground.outcomes() == [Outcome.PASS, outcome]
 
 
@@ -162,6 +181,16 @@ def test_after_a_drill_that_was_killed_its_guard_aborts_the_rehearsal(ground: Gr
     begins(ground.home, Phase.SHADOW, Purpose.REHEARSE)
     subprocess.run(undo, check=True, timeout=60)
     assert (ground.asked(), service.frozen("intent")) == ([Ask.ABORT], [])
+
+
+def test_a_rehearsal_that_only_begins_is_waited_for(ground: Ground, service: Service) -> None:
+    """The drill was killed as soon as it had asked for it."""
+    ground.worse.begin()
+    with ThreadPoolExecutor(1) as pool:
+        undoing = pool.submit(aborted, service, "intent")
+        begins(ground.home, Phase.PENDING, Purpose.REHEARSE)
+        assert undoing.result(timeout=30)
+    assert ground.asked() == [Ask.REHEARSE, Ask.ABORT]
 
 
 def test_a_release_of_people_is_aborted_by_no_drill(ground: Ground, service: Service) -> None:

@@ -3,6 +3,8 @@
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +87,7 @@ def _rehearsed(ground: Ground) -> None:
         (seen,) = [one["what"] for one in found["course"] if one["by"] == "gate"]
         assert f"failed intent-v{version}-1" in seen
         assert gate in seen
-        assert any(check["found"].startswith("It answered 0 users, and ") for check in found["checks"])
+        assert any(check["found"].startswith("No table of its release sent a user to it") for check in found["checks"])
 
 
 def _refused(ground: Ground) -> None:
@@ -96,13 +98,24 @@ def _refused(ground: Ground) -> None:
 
 
 def _killed(ground: Ground) -> None:
-    """kill -9 in the middle: the replica goes on, and the freeze is lifted."""
-    command = ground.command("F1", "--for-s", "600", "--freeze", "--reason", "a test")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as drill:
-        assert drill.stdout is not None
-        eventually(lambda: "stopped for" in drill.stdout.readline(), what="it is injected")  # type: ignore[union-attr]
+    """kill -9 in the middle: a replica goes on, a rehearsal is aborted, and the freeze is lifted."""
+    with _killed_after(ground, "stopped for", "F1", "--for-s", "600"):
         assert ground.freezes() == ["drill F1: a test"]
-        drill.send_signal(signal.SIGKILL)
     eventually(lambda: ground.freezes() == [], what="the guard lifts the freeze")
     assert ground.replica().status() != psutil.STATUS_STOPPED
     eventually(ground.site.serin.serving_version, what="users are answered")
+    with _killed_after(ground, "is rehearsed", "F2"):
+        pass
+    eventually(lambda: ground.site.phase("4") == "aborted", what="the guard aborts the rehearsal")
+    eventually(lambda: ground.freezes() == [], what="the guard lifts the freeze")
+
+
+@contextmanager
+def _killed_after(ground: Ground, said: str, mode: str, *flags: str) -> Iterator[None]:
+    """The drill goes on while the block lasts, which begins once it has said so, and is killed."""
+    command = ground.command(mode, *flags, "--freeze", "--reason", "a test")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as drill:
+        assert drill.stdout is not None
+        eventually(lambda: said in drill.stdout.readline(), what="it is injected")  # type: ignore[union-attr]
+        yield
+        drill.send_signal(signal.SIGKILL)
