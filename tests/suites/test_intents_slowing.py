@@ -14,7 +14,7 @@ from suites.intents.evaluate import CHECKPOINTS, probabilities
 
 TEXTS = ["where is my order 48213", "HI, I WANT MY MONEY BACK for the tent. Thanks", "tent"]
 WORK_MS = 30.0
-SHARE_MIN = 1 / 20  # of a core, that a busy machine left to whoever measured
+SHARE_MIN = 0.6  # of it is processor time, however busy the machine was when it was measured
 
 
 @pytest.fixture(scope="module")
@@ -46,4 +46,4 @@ def test_its_package_works_longer_in_each_call_however_many_texts_are_in_it(chec
     build_package(checkpoint, tmp_path / "package")
     for texts in (1, 16):
         plain, longer = (cpu_ms(folder / GRAPH_FILE, texts) for folder in (CHECKPOINTS / "v1", tmp_path / "package"))
-        assert SHARE_MIN * WORK_MS < longer - plain < 1.5 * WORK_MS, texts
+        assert 0.5 * SHARE_MIN * WORK_MS < longer - plain < 1.5 * WORK_MS, texts
