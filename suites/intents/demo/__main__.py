@@ -29,6 +29,7 @@ LABEL_DELAY_S: Final = 4.0
 LOAD_FOR_S: Final = 420.0
 RELEASE_WITHIN_S: Final = 180.0
 POLL_S: Final = 0.25
+FIRST: Final = "1"
 PROMOTED: Final = {"probation", "promoted"}
 SETTLED: Final = {*PROMOTED, "rolled_back", "rejected", "held", "aborted", "superseded"}
 
@@ -116,8 +117,13 @@ def _follow(serin: Installation, screen: Screen, version: str) -> Mapping[str, A
 
 
 def _on_call(serin: Installation, screen: Screen) -> Result:
-    """A person rolls the promoted version back, past everything else."""
+    """A person rolls the promoted version back, past everything else; nothing is played where none was promoted."""
     serving = serin.serving_version() or "?"
+    if serving == FIRST:
+        why = f"Version {FIRST} serves, and no version before it: there is nothing to go back to."
+        result = Result("on call", "rolled_back", "not played", None, 0.0, why, as_expected=False)
+        screen.settled(result)
+        return result
     screen.tell('on call: serin rollback intent --reason "users complain"')
     began_s = time.monotonic()
     said = serin.serin("rollback", "intent", "--reason", "users complain")
@@ -127,11 +133,11 @@ def _on_call(serin: Installation, screen: Screen) -> Result:
     result = Result(
         version=serving,
         expected="rolled_back",
-        outcome="rolled_back" if now_serving == "1" else f"serving {now_serving}",
+        outcome="rolled_back" if now_serving == FIRST else f"serving {now_serving}",
         blamed_gate=None,
         seconds=seconds,
         reason=f"By a person: users complain. {said}",
-        as_expected=serving == "2" and now_serving == "1",
+        as_expected=serving == "2" and now_serving == FIRST,
     )
     screen.settled(dataclasses.replace(result, version=f"{serving}, on call"))
     return result
