@@ -2,6 +2,7 @@
 
 A task carries in ``meta`` which request it is. Of an annotation the one choice is the label: that of the control called
 ``label``, where there are several. Each annotator is a source of its own, and whoever changes an annotation corrects.
+What nobody said is no label: a task that was skipped, and a prediction that became an annotation by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,8 +57,10 @@ def exported(document: Any) -> tuple[tuple[Item, ...], int]:
     """
     pairs = []
     for number, task in enumerate(sequence(document, "export")):
-        found = mapping(task, f"[{number}]").get("annotations")
-        pairs += [(task, one) for one in sequence(found, f"[{number}].annotations")]
+        place = f"[{number}].annotations"
+        if "annotations" not in mapping(task, f"[{number}]"):
+            raise Unreadable("missing: take the export JSON, not JSON-MIN", place)
+        pairs += [(task, one) for one in sequence(task["annotations"], place)]
     return _items(pairs, corrects=True)
 
 
@@ -65,12 +68,19 @@ def _items(pairs: Sequence[tuple[Any, Any]], *, corrects: bool) -> tuple[tuple[I
     """Return what can be read of tasks with an annotation each, and how many were skipped."""
     return readable(
         [
-            None
-            if isinstance(annotation, Mapping) and annotation.get("was_cancelled")
-            else partial(_label, task, annotation, corrects=corrects)
+            None if _said_by_nobody(annotation) else partial(_label, task, annotation, corrects=corrects)
             for task, annotation in pairs
         ]
     )
+
+
+def _said_by_nobody(annotation: Any) -> bool:
+    """Return whether the task was skipped, or the annotation is a copy of a prediction that nobody looked at: Label
+    Studio's "Create Annotations From Predictions" names whoever asked for it as the annotator."""
+    if not isinstance(annotation, Mapping):
+        return False
+    copied = annotation.get("parent_prediction") is not None and annotation.get("updated_by") is None
+    return bool(annotation.get("was_cancelled")) or copied
 
 
 def _label(task: Any, annotation: Any, *, corrects: bool) -> dict[str, object]:

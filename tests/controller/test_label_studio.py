@@ -1,4 +1,4 @@
-"""Label Studio: what is handed out there, and what comes back by webhook and as an export."""
+"""Label Studio as a source of labels, by an exchange with a real one: its tasks, its webhooks and its exports."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,10 +8,11 @@ import pytest
 
 from controller.api import label_studio
 from controller.api.app import LABEL_STUDIO_ROUTE
-from controller.api.labels import read_items
+from controller.api.labels import Feed, read_items
 from controller.ports.samples import Label, LabelRequest
+from serving.text.jsonlines import Unreadable
 from tests.contracts.samples import live
-from tests.controller.api_support import Client, World, error_of
+from tests.controller.api_support import Client, StoppedClock, World, error_of
 from tests.controller.exchanges import label_studio as sent
 
 ASKED = LabelRequest("a", "intent", {"6": "refund"}, False, False, "where is my money", 0.25)
@@ -19,8 +20,8 @@ ASKED = LabelRequest("a", "intent", {"6": "refund"}, False, False, "where is my 
 
 @pytest.fixture
 def world() -> World:
-    found = World()
-    found.samples.add_predictions([live(request) for request in "abc"])
+    found = World(clock=StoppedClock(sent.ANNOTATED_S + 60))
+    found.samples.add_predictions([live(request) for request in "abcdefgh"])
     return found
 
 
@@ -30,15 +31,53 @@ def studio(world: World) -> Client:
     return world.client("labels", name="annotators")
 
 
+def heard(delivery: dict[str, Any]) -> dict[str, Any]:
+    """The delivery as arguments of a request, but for its token: each world makes its own."""
+    return {"content": delivery["body"], "headers": {"content-type": delivery["headers"]["content-type"]}}
+
+
 def known(world: World) -> Sequence[Label]:
     return list(world.samples._labels.values())
 
 
 def test_a_task_carries_which_request_it_is() -> None:
-    """What Label Studio imports, word for word; a request without a text is nothing to annotate."""
-    assert label_studio.tasks([ASKED, replace(ASKED, request_id="b", text=None)]) == [
-        {"data": sent.TASK["data"], "meta": sent.TASK["meta"]}
+    """What Label Studio imported as it is; a request without a text is nothing to annotate."""
+    asked = [replace(ASKED, request_id=request, directed=request == "b") for request in "abcdefgh"]
+    assert label_studio.tasks([*asked, replace(ASKED, request_id="i", text=None)]) == sent.RECORDED["tasks"]
+
+
+def test_a_real_label_studio_is_understood(world: World, studio: Client) -> None:
+    """Every delivery as it was sent while two people annotated, by a webhook that tells all it can."""
+    assert {one["headers"]["authorization"] for one in sent.DELIVERIES} == {sent.RECORDED["shown"]}
+    answers = [studio.post(LABEL_STUDIO_ROUTE, **heard(one)) for one in sent.DELIVERIES]
+    assert [answer.status_code for answer in answers] == [200] * len(sent.DELIVERIES)
+    told = [answer.json() for answer in answers]
+    assert [(one["action"], one.get("taken"), one.get("skipped")) for one in told] == [
+        ("TASKS_CREATED", 0, 0),
+        ("ANNOTATION_CREATED", 1, 0),  # a: invoice
+        ("ANNOTATION_UPDATED", 1, 0),  # a: refund, changed by another
+        ("ANNOTATION_CREATED", 1, 0),  # b: invoice, once a draft
+        ("ANNOTATION_CREATED", 1, 0),  # b: refund, says another
+        ("ANNOTATION_CREATED", 0, 1),  # c: skipped
+        ("ANNOTATION_CREATED", 1, 0),  # d: invoice
+        ("ANNOTATIONS_DELETED", 0, 0),  # d: takes nothing back
+        ("ANNOTATION_CREATED", 1, 0),  # e: invoice
+        ("ANNOTATION_UPDATED", 0, 1),  # e: skipped later, takes nothing back
+        ("ANNOTATION_CREATED", 1, 0),  # h: refund, by somebody who was shown a prediction
+        ("ANNOTATIONS_CREATED", 0, 2),  # f and g: predictions that became annotations
+        ("ANNOTATION_UPDATED", 1, 0),  # g: invoice, by somebody who looked at it
     ]
+    assert [one for one in told if one["refused"]] == []
+    first, second = (f"annotators/label-studio/{who}" for who in (sent.ANNOTATOR, sent.SECOND_ANNOTATOR))
+    assert {(one.request_id, one.label, one.source, one.directed) for one in known(world)} == {
+        ("a", "refund", first, False),
+        ("b", "invoice", first, True),
+        ("b", "refund", second, True),
+        ("d", "invoice", first, False),
+        ("e", "invoice", first, False),
+        ("g", "invoice", first, False),
+        ("h", "refund", first, False),
+    }
 
 
 def test_an_annotation_is_a_label(world: World, studio: Client) -> None:
@@ -47,8 +86,8 @@ def test_an_annotation_is_a_label(world: World, studio: Client) -> None:
     assert answer.status_code == 200
     assert (answer.json()["action"], answer.json()["taken"]) == ("ANNOTATION_CREATED", 1)
     (label,) = known(world)
-    assert (label.request_id, label.label, label.source) == ("a", "invoice", "annotators/label-studio/4")
-    assert (label.inclusion_probability, label.directed, label.at_s) == (0.25, False, 1_795_432_248.53637)
+    assert (label.request_id, label.label, label.source) == ("a", "invoice", "annotators/label-studio/1")
+    assert (label.inclusion_probability, label.directed, label.at_s) == (0.25, False, sent.ANNOTATED_S)
 
 
 def test_a_delivery_that_comes_twice_changes_nothing(world: World, studio: Client) -> None:
@@ -77,9 +116,9 @@ def test_a_request_that_was_asked_for_by_disagreement_comes_back_so(world: World
 def test_annotators_are_sources_of_their_own(world: World, studio: Client) -> None:
     """Where a task has an overlap, the first one says the truth, and what others say is held against it."""
     studio.post(LABEL_STUDIO_ROUTE, sent.created())
-    other = sent.annotation("refund", id=18, completed_by={"id": 5, "email": "eve@example.org"})
+    other = sent.annotation("refund", id=18, completed_by={"id": 2, "email": "eve@example.org"})
     assert studio.post(LABEL_STUDIO_ROUTE, sent.created(other)).json()["refused"] == []
-    assert {one.source for one in known(world)} == {"annotators/label-studio/4", "annotators/label-studio/5"}
+    assert {one.source for one in known(world)} == {"annotators/label-studio/1", "annotators/label-studio/2"}
 
 
 def test_an_id_that_is_not_known_is_named(studio: Client) -> None:
@@ -88,10 +127,10 @@ def test_an_id_that_is_not_known_is_named(studio: Client) -> None:
     assert (answer["unmatched_requests"], answer["unmatched_request_ids"]) == (1, ["elsewhere"])
 
 
-@pytest.mark.parametrize("action", ["ANNOTATIONS_DELETED", "PROJECT_UPDATED", "TASKS_CREATED"])
+@pytest.mark.parametrize("action", ["LABEL_LINK_CREATED", "PROJECT_UPDATED", "TASKS_DELETED"])
 def test_what_is_no_annotation_changes_nothing(world: World, studio: Client, action: str) -> None:
     """A webhook may be set to tell everything."""
-    answer = studio.post(LABEL_STUDIO_ROUTE, {"action": action, "annotations": [{"id": 17}], "project": sent.PROJECT})
+    answer = studio.post(LABEL_STUDIO_ROUTE, {"action": action, "tasks": [{"id": 17}]})
     assert (answer.status_code, answer.json()["received"], known(world)) == (200, 0, [])
 
 
@@ -103,10 +142,13 @@ def test_a_task_that_was_passed_over_is_no_label(world: World, studio: Client) -
 
 def test_many_annotations_come_in_one_delivery(world: World, studio: Client) -> None:
     """Each with the task that it names; one that cannot be read is refused alone."""
-    annotations = [sent.annotation("refund", task=20), sent.annotation("invoice", task=21), sent.annotation(task=19)]
-    told = {"action": "ANNOTATIONS_CREATED", "annotation": annotations, "project": sent.PROJECT}
-    of = [{**sent.task("b"), "id": 20}, {**sent.task("c"), "id": 21}, sent.TASK]
-    answer = studio.post(LABEL_STUDIO_ROUTE, {**told, "task": of}).json()
+    pairs = [
+        ({**sent.task("b"), "id": 20}, sent.annotation("refund", task=20)),
+        ({**sent.task("c"), "id": 21}, sent.annotation("invoice", task=21)),
+        ({**sent.task("d"), "id": 22}, sent.annotation(task=22)),
+    ]
+    told = sent.created_together(*pairs)
+    answer = studio.post(LABEL_STUDIO_ROUTE, {**told, "task": told["task"][::-1]}).json()
     assert {(one.request_id, one.label) for one in known(world)} == {("b", "refund"), ("c", "invoice")}
     assert [(one["annotation"], one["field"]) for one in answer["refused"]] == [(2, "annotation.result.value.choices")]
 
@@ -138,7 +180,7 @@ def test_what_cannot_be_read_is_named(world: World, studio: Client, body: object
 
 def test_the_control_called_label_decides() -> None:
     """A project may ask more than the class."""
-    other = {**sent.ANNOTATION["result"][0], "from_name": "sure", "value": {"choices": ["no"]}}  # type: ignore[index]
+    other = {**sent.ANNOTATION["result"][0], "from_name": "sure", "value": {"choices": ["no"]}}
     one = sent.annotation("refund")
     one["result"].append(other)
     feed = read_items("annotation", label_studio.event(sent.created(one)).items, now_s=1.8e9)
@@ -153,16 +195,36 @@ def test_a_webhook_needs_the_token_of_a_source(world: World, studio: Client) -> 
     assert known(world) == []
 
 
-def test_an_export_says_what_annotators_say_now(world: World, studio: Client) -> None:
-    """All of it is known after a webhook; what was changed meanwhile corrects."""
-    studio.post(LABEL_STUDIO_ROUTE, sent.created())
-    document = sent.export((sent.TASK, sent.ANNOTATION), (sent.task("b"), sent.annotation("refund")))
-    items, skipped = label_studio.exported(
-        [*document, *sent.export((sent.task("c"), sent.annotation(was_cancelled=True)))]
-    )
-    feed = read_items(label_studio.UNIT, items, now_s=world.clock.at_s)
-    assert [(one.request_id, one.label, one.corrects) for one in feed.labels] == [
-        ("a", "invoice", True),
-        ("b", "refund", True),
+def feed_of(document: object) -> tuple[Feed, int]:
+    items, skipped = label_studio.exported(document)
+    return read_items(label_studio.UNIT, items, now_s=sent.ANNOTATED_S), skipped
+
+
+def test_an_export_says_what_annotators_say_now() -> None:
+    """What was skipped or deleted is nothing; whoever annotated stands in it by the number that webhooks have."""
+    feed, skipped = feed_of(sent.RECORDED["export"])
+    first, second = (f"label-studio/{who}" for who in (sent.ANNOTATOR, sent.SECOND_ANNOTATOR))
+    assert [(one.request_id, one.label, one.source, one.corrects) for one in feed.labels] == [
+        ("a", "refund", first, True),
+        ("b", "invoice", first, True),
+        ("b", "refund", second, True),
+        ("g", "invoice", first, True),
+        ("h", "refund", first, True),
     ]
-    assert skipped == 1
+    assert (skipped, feed.refused) == (3, ())  # c and e were skipped, f is a prediction
+
+
+@pytest.mark.parametrize(
+    ("document", "place", "reason"),
+    [
+        ({}, "export", "must be a list"),
+        ([[]], "[0]", "must be an object"),
+        (sent.RECORDED["minimal"], "[0].annotations", "missing: take the export JSON, not JSON-MIN"),
+        ([{"annotations": None}], "[0].annotations", "missing"),
+    ],
+)
+def test_what_is_no_export_is_named(document: object, place: str, reason: str) -> None:
+    """The smaller export does not carry which request a label is of."""
+    with pytest.raises(Unreadable) as caught:
+        label_studio.exported(document)
+    assert (caught.value.place, caught.value.reason) == (place, reason)

@@ -1,71 +1,46 @@
-"""Label Studio 1.x: `webhook_reference` and `export` of its guide; that a payload holds the task, from its
-``webhooks/models.py``."""
+"""Label Studio 1.x: an exchange with a real one (``recorded/label_studio.json``), and variations of it for what a real
+one does not send."""
 
 import copy
+import json
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-PROJECT = {
-    "id": 2,
-    "title": "Intents",
-    "label_config": '<View><Text name="text" value="$text"/><Choices name="label" toName="text"/></View>',
-    "maximum_annotations": 1,
-    "organization": 1,
-}
-TASK = {
-    "id": 19,
-    "data": {"text": "where is my money"},
-    "meta": {
-        "serin_request_id": "a",
-        "serin_inclusion_probability": 0.25,
-        "serin_chosen": "chance",
-        "serin_model": "intent",
-    },
-    "created_at": "2026-11-23T11:02:10.591839Z",
-    "updated_at": "2026-11-23T11:10:48.590873Z",
-    "is_labeled": True,
-    "overlap": 1,
-    "project": 2,
-    "file_upload": 46,
-}
-ANNOTATION = {
-    "id": 17,
-    "result": [
-        {
-            "value": {"choices": ["invoice"]},
-            "id": "WArqkkifYE",
-            "from_name": "label",
-            "to_name": "text",
-            "type": "choices",
-            "origin": "manual",
-        }
-    ],
-    "was_cancelled": False,
-    "ground_truth": False,
-    "created_at": "2026-11-23T11:10:48.536303Z",
-    "updated_at": "2026-11-23T11:10:48.536370Z",
-    "lead_time": 7.13,
-    "prediction": {},
-    "result_count": 0,
-    "task": 19,
-    "completed_by": 4,
-}
+RECORDED: dict[str, Any] = json.loads((Path(__file__).parents[1] / "recorded/label_studio.json").read_text())
+ANNOTATOR, SECOND_ANNOTATOR = RECORDED["annotators"]["ann"], RECORDED["annotators"]["eve"]
+DELIVERIES: list[dict[str, Any]] = RECORDED["deliveries"]
+
+
+def told_first(action: str) -> dict[str, Any]:
+    """The first body of that kind."""
+    bodies = (json.loads(one["body"]) for one in DELIVERIES)
+    body: dict[str, Any] = next(body for body in bodies if body["action"] == action)
+    return body
+
+
+CREATED = told_first("ANNOTATION_CREATED")
+COPIED = told_first("ANNOTATIONS_CREATED")
+TASK: dict[str, Any] = CREATED["task"]
+ANNOTATION: dict[str, Any] = CREATED["annotation"]
+ANNOTATED_S = datetime.fromisoformat(ANNOTATION["updated_at"]).timestamp()
 
 
 def annotation(*choices: str, **changes: object) -> dict[str, Any]:
     """An annotation that says so."""
     one = copy.deepcopy(ANNOTATION)
-    one["result"][0]["value"]["choices"] = list(choices)  # type: ignore[index]
+    one["result"][0]["value"]["choices"] = list(choices)
     return {**one, **changes}
 
 
 def task(request: str = "a", **meta: object) -> dict[str, Any]:
     """A task that carries another request."""
-    return {**TASK, "meta": {**TASK["meta"], "serin_request_id": request, **meta}}  # type: ignore[dict-item]
+    return {**TASK, "meta": {**TASK["meta"], "serin_request_id": request, **meta}}
 
 
 def created(one: dict[str, Any] | None = None, of: dict[str, Any] | None = None) -> dict[str, Any]:
     """What is sent when somebody annotated."""
-    return {"action": "ANNOTATION_CREATED", "annotation": one or ANNOTATION, "task": of or TASK, "project": PROJECT}
+    return {**CREATED, "annotation": one or ANNOTATION, "task": of or TASK}
 
 
 def updated(one: dict[str, Any], of: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -73,6 +48,12 @@ def updated(one: dict[str, Any], of: dict[str, Any] | None = None) -> dict[str, 
     return {**created(one, of), "action": "ANNOTATION_UPDATED"}
 
 
+def created_together(*pairs: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
+    """What is sent when several were annotated at once: tasks with one annotation each."""
+    return {**COPIED, "task": [of for of, _ in pairs], "annotation": [one for _, one in pairs]}
+
+
 def export(*pairs: tuple[dict[str, Any], dict[str, Any]]) -> list[dict[str, Any]]:
     """The JSON export of tasks with one annotation each."""
-    return [{**of, "annotations": [one], "predictions": [], "drafts": [], "total_annotations": 1} for of, one in pairs]
+    (first, *_) = RECORDED["export"]
+    return [{**first, "meta": of["meta"], "annotations": [one]} for of, one in pairs]
