@@ -221,7 +221,7 @@ def test_a_rollback_pages_and_a_freeze_holds_back_what_waits(tmp_path: Path) -> 
     told = next(alert for _, alert in receiver.got if alert["labels"]["alertname"] == "SerinReleaseRolledBack")
     assert told["labels"] | {"model": "intent", "model_version": "7", "region": "eu-1"} == told["labels"]
     assert told["annotations"]["summary"] == (
-        "intent version 7 was rolled back: accuracy.live failed. The former one serves"
+        "intent version 7 was rolled back: accuracy.live failed. The former version serves"
     )
     assert held["labels"]["model"] == "tone"
     assert "SerinReleaseHeld" not in receiver.alerts("/ticket")
