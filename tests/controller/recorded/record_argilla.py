@@ -8,32 +8,33 @@ Serin writes. Argilla's search engine is the one thing that is stood in for: not
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
+from loopback import awaited, free_port, received, running
 
 EXCHANGE = Path(__file__).with_name("argilla.json")
 EVENTS = ["dataset.published", "record.completed", "response.created", "response.updated", "response.deleted"]
 CLASSES = ["invoice", "refund"]
+ROUTE = "/v1/webhooks/argilla"
 HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-type")
 ITSELF = [sys.executable, "-m", "argilla_server"]
-DEADLINE_S = 60.0
 
 
 def main() -> None:
     records = json.loads(EXCHANGE.read_text())["records"]
-    with tempfile.TemporaryDirectory() as home, received() as (deliveries, hook), argilla(Path(home)) as server:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        received(ROUTE, HEADERS) as (deliveries, hook),
+        argilla(Path(home)) as server,
+    ):
         exchange = annotated(Path(home), records, server, hook, deliveries)
     packages = {name: version(name) for name in ("argilla", "argilla-server", "standardwebhooks")}
     EXCHANGE.write_text(json.dumps({"packages": packages, **exchange}, indent=1) + "\n")
@@ -67,7 +68,7 @@ def annotated(
         nonlocal told
         made = asked(f"{url}/api/v1/{path}", people[name][1], method, body)
         told += 1
-        awaited(lambda: sum(one["event"] != "record.completed" for one in deliveries) >= told)
+        awaited(lambda: sum(event(one) != "record.completed" for one in deliveries) >= told)
         return made["id"]
 
     first = answer("ann", "POST", f"records/{ids['a']}/responses", said("invoice"))
@@ -84,7 +85,7 @@ def annotated(
         "secret": webhook.secret,
         "annotators": {name: number for name, (number, _) in people.items()},
         "records": records,
-        "deliveries": [{key: one[key] for key in ("headers", "body")} for one in deliveries],
+        "deliveries": deliveries,
         "unanswered": unanswered,
         "flat": flat(dataset),
         "nested": json.loads(export.read_text()),
@@ -94,6 +95,10 @@ def annotated(
 def flat(dataset: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = dataset.records(with_responses=True).to_list(flatten=True)
     return found
+
+
+def event(delivery: dict[str, Any]) -> str:
+    return str(json.loads(delivery["body"])["type"])
 
 
 def said(value: str | None, status: str = "submitted") -> dict[str, Any]:
@@ -109,25 +114,6 @@ def person(client: Any, url: str, name: str) -> tuple[str, dict[str, str]]:
     user.add_to_workspace(client.workspaces("serin"))
     login = httpx.post(f"{url}/api/v1/token", data={"username": name, "password": password}).raise_for_status()
     return str(user.id), {"Authorization": f"Bearer {login.json()['access_token']}"}
-
-
-@contextmanager
-def received() -> Iterator[tuple[list[dict[str, Any]], str]]:
-    """What is posted to the address, as it came."""
-    deliveries: list[dict[str, Any]] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"])).decode()
-            headers = {name: self.headers[name] for name in HEADERS}
-            deliveries.append({"event": json.loads(body)["type"], "headers": headers, "body": body})
-            self.send_response(200)
-            self.end_headers()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield deliveries, f"http://127.0.0.1:{server.server_port}/v1/webhooks/argilla"
-        server.shutdown()
 
 
 @contextmanager
@@ -154,16 +140,6 @@ def argilla(home: Path) -> Iterator[tuple[str, str]]:
         yield url, key
 
 
-@contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
-
-
 def serve(port: int) -> None:
     """Argilla's server, with a search engine that finds nothing."""
     import uvicorn
@@ -184,25 +160,6 @@ def serve(port: int) -> None:
 
 def asked(url: str, allowed: dict[str, str], method: str = "GET", body: object = None) -> Any:
     return httpx.request(method, url, headers=allowed, json=body).raise_for_status().json()
-
-
-def awaited(what: Callable[[], object]) -> None:
-    until = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            if what():
-                return
-        except httpx.TransportError:
-            pass  # it does not answer yet
-        if time.monotonic() > until:
-            raise TimeoutError("Argilla did not answer, or did not deliver")
-        time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 if __name__ == "__main__":

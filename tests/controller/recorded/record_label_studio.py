@@ -6,36 +6,35 @@ whoever annotates, so nothing is waited for.
 """
 
 import json
-import os
 import secrets
-import socket
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
+from loopback import DEADLINE_S, awaited, free_port, received, running
 
 EXCHANGE = Path(__file__).with_name("label_studio.json")
 SHOWN = "Bearer the-token-of-annotators"
+ROUTE = "/v1/webhooks/label-studio"
 HEADERS = ("authorization", "content-type")
 LABEL_CONFIG = (
     '<View><Text name="text" value="$text"/><Choices name="label" toName="text" choice="single">'
     '<Choice value="refund"/><Choice value="invoice"/></Choices></View>'
 )
-DEADLINE_S = 120.0
 
 
 def main() -> None:
     tasks = json.loads(EXCHANGE.read_text())["tasks"]
-    with tempfile.TemporaryDirectory() as home, received() as (deliveries, hook), label_studio(home) as ann:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        received(ROUTE, HEADERS) as (deliveries, hook),
+        label_studio(home) as ann,
+    ):
         exchange = annotated(ann, tasks, hook)
     packages = {"label-studio": version("label-studio")}
     recorded = {"packages": packages, "tasks": tasks, **exchange, "deliveries": deliveries}
@@ -122,29 +121,10 @@ def second(first: httpx.Client) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def received() -> Iterator[tuple[list[dict[str, Any]], str]]:
-    """What is posted to the address, as it came."""
-    deliveries: list[dict[str, Any]] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"])).decode()
-            deliveries.append({"headers": {name: self.headers[name] for name in HEADERS}, "body": body})
-            self.send_response(200)
-            self.end_headers()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield deliveries, f"http://127.0.0.1:{server.server_port}/v1/webhooks/label-studio"
-        server.shutdown()
-
-
-@contextmanager
 def label_studio(home: str) -> Iterator[httpx.Client]:
     """A running Label Studio, asked by the person who owns it."""
     port, token = free_port(), secrets.token_hex(20)
     environment = {
-        **os.environ,
         "LABEL_STUDIO_BASE_DATA_DIR": home,
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "USE_DEFAULT_BANNED_SUBNETS": "false",  # or it refuses a webhook at an address that is not public
@@ -155,32 +135,11 @@ def label_studio(home: str) -> Iterator[httpx.Client]:
     account = ["--username", "ann@example.org", "--password", secrets.token_hex(8), "--user-token", token]
     served = ["--internal-host", "127.0.0.1", "--port", str(port), "--no-browser"]
     command = [str(Path(sys.executable).with_name("label-studio")), "start", *served, *account]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        awaited(f"{url}/health")
+    url = f"http://127.0.0.1:{port}"
+    with running(command, environment):
+        awaited(lambda: httpx.get(f"{url}/health").raise_for_status())
         with httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=DEADLINE_S) as owner:
             yield owner
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
-
-
-def awaited(url: str) -> None:
-    until = time.monotonic() + DEADLINE_S
-    while True:
-        with suppress(httpx.TransportError):  # it does not answer yet
-            httpx.get(url).raise_for_status()
-            return
-        if time.monotonic() > until:
-            raise TimeoutError("Label Studio did not answer")
-        time.sleep(0.5)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 if __name__ == "__main__":
