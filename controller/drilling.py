@@ -149,7 +149,8 @@ class _Course:
 
     def _as_before(self) -> bool:
         """Return whether whoever answered before does, and users fare as then."""
-        if self.last.faults.keys() - self.first.faults.keys() or not self.ports.injection.is_over():
+        faults = self.last.faults.keys() - self.first.faults.keys()
+        if self.last.unseen or faults or not self.ports.injection.is_over():
             return False
         lately = self._lately()
         return not lately.failed and not self._is_slow(lately)
@@ -183,6 +184,8 @@ class _Course:
 
     def _changes(self, seen: Seen) -> Iterator[tuple[By, str]]:
         was = self.last
+        if seen.unseen and not was.unseen:
+            yield By.DRILL, f"nothing can be looked at: {seen.unseen}"
         for name in seen.faults.keys() - was.faults.keys():
             yield By.DOCTOR, f"{name} {seen.faults[name]}"
         for name in was.faults.keys() - seen.faults.keys():

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from controller.api.access import Access
-from controller.api.callers import READY_ROUTE, AccessLog, KnownHosts
+from controller.api.callers import READY_ROUTE, AccessLog, KnownHosts, Refusals
 from controller.api.entries import EntryRoutes, EveryStream
 from controller.api.errors import ApiError, handlers
 from controller.api.http import JSON_LINES_TYPE, JSON_TYPE, Call, Endpoint, Handler, Reply
@@ -51,6 +51,7 @@ class ApiPorts:
     telemetry: Telemetry | None = None  # None: there is no page of metrics
     capture_ratio: Callable[[str], float | None] = lambda _: None  # of a model; None: not known here
     not_ready: Callable[[], str] = str  # why nothing should be asked here; may raise as the store does
+    refusals: Refusals = field(default_factory=Refusals)
     installation: str = ""  # the word of the home that this is the controller of
 
 
@@ -73,7 +74,7 @@ def create_app(
     return Starlette(
         routes=[*(endpoint.route(access) for endpoint in endpoints(ports, webhook_secret, argilla_secret)), *beside],
         exception_handlers=handlers(),
-        middleware=[Middleware(AccessLog, log, ports.clock), Middleware(KnownHosts, hosts or Hosts())],
+        middleware=[Middleware(AccessLog, log, ports.clock, ports.refusals), Middleware(KnownHosts, hosts or Hosts())],
     )
 
 

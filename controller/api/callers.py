@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from logging.handlers import RotatingFileHandler
@@ -23,6 +24,7 @@ READY_ROUTE: Final = "/ready"
 PROBES: Final = frozenset({HEALTH_ROUTE, READY_ROUTE})
 QUIET_ROUTES: Final = frozenset({*PROBES, PREDICTIONS_ROUTE})
 NAMED_MAX: Final = 200  # characters of a model's or a release's name: anybody can write a longer one into a path
+LET_IN_BY_NONE: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 REFUSED_A_SECOND_MAX: Final = 20  # written down; a flood of guesses drowns nothing else
 
 _REFUSALS: Final = {
@@ -37,6 +39,14 @@ _REFUSALS: Final = {
         "a web page of another origin may not ask here, unless its host stands in api_hosts in settings",
     ),
 }
+
+
+@dataclass(slots=True)
+class Refusals:
+    """The requests that this process let nobody in with: without a token that is known and may, or beyond a limit."""
+
+    count: int = 0
+    since_s: float = field(default_factory=time.time)
 
 
 class KnownHosts:
@@ -65,18 +75,20 @@ class KnownHosts:
 
 class AccessLog:
     """ASGI middleware: one JSON object a line for each request, with who asked, what, and what came of it; no token and
-    no text. Health, and predictions that were taken, are left out: nothing is learnt from them."""
+    no text. Health, and predictions that were taken, are left out: nothing is learnt from them. Refusals are counted,
+    too, those of a flood with them."""
 
-    def __init__(self, app: ASGIApp, lines: logging.Handler | None, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, lines: logging.Handler | None, clock: Clock, refusals: Refusals) -> None:
         """``lines`` takes them; without it nothing is written."""
         self._app = app
         self._clock = clock
         self._lines = lines
+        self._refusals = refusals
         self._second = 0
         self._refused = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._lines is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         status = 500  # what a request without a response gets from the server
@@ -91,7 +103,9 @@ class AccessLog:
         try:
             await self._app(scope, receive, watched)
         finally:
-            self._note(self._lines, scope, status, time.perf_counter() - began_s)
+            self._refusals.count += status in LET_IN_BY_NONE
+            if self._lines is not None:
+                self._note(self._lines, scope, status, time.perf_counter() - began_s)
 
     def _note(self, lines: logging.Handler, scope: Scope, status: int, took_s: float) -> None:
         route = scope.get(ROUTE_KEY, "")  # of what no route takes nothing is kept: a client wrote it freely

@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from controller.api.callers import Refusals
 from controller.api.http import Call, Raw
 from controller.api.telemetry_champions import champion_families
 from controller.api.telemetry_notices import notice_families
@@ -52,6 +53,7 @@ class Readings:
     tallies: Mapping[str, Tally]  # by target, of this process
     database_bytes: Callable[[], int]
     disk_free_bytes: Callable[[], int]
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 @dataclass(slots=True)
@@ -95,7 +97,9 @@ class Telemetry:
 
     def _of_itself(self) -> Sequence[Metric]:
         readings = self.readings
+        refused, about = names.API_REFUSED_METRIC.removesuffix("_total"), "Requests to the interface that were refused."
         return (
+            CounterMetricFamily(refused, about, value=readings.refusals.count, created=readings.refusals.since_s),
             _one(names.LEADS_METRIC, "1 where this controller leads, 0 where it stands by.", float(readings.leads())),
             _one(names.ROUND_TIME_METRIC, "When a round over all models last began.", readings.last_round_s()),
             _one(names.POLICY_FAULTS_METRIC, "Policy files that are not followed.", readings.policy_faults()),

@@ -23,7 +23,7 @@ from controller.adapters.sql.space import database_bytes
 from controller.adapters.sql.store import Store
 from controller.api.access import Access, Tokens
 from controller.api.app import ApiPorts, create_app
-from controller.api.callers import log_lines
+from controller.api.callers import Refusals, log_lines
 from controller.api.server import serve
 from controller.api.telemetry import Readings, Telemetry
 from controller.api.tls import Certificate
@@ -145,6 +145,7 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         return "it is about to end" if ending.is_set() else ""
 
     site = HomeSite(controller.home, controller.policies, lambda: controller.plane.sight)
+    refusals = Refusals()
     ports = ApiPorts(
         samples=store.samples,
         standing=store.standing,
@@ -154,7 +155,8 @@ def serve_api(controller: Controller, *, wake: Callable[[], None]) -> Iterator[s
         clock=SystemClock(),
         wake=wake,
         label_names=controller.policies.label_names,
-        telemetry=Telemetry(_readings(controller)),
+        telemetry=Telemetry(_readings(controller, refusals)),
+        refusals=refusals,
         capture_ratio=controller.sampling.ratio_of,
         not_ready=not_ready,
         installation=word_of(controller.home),
@@ -220,7 +222,7 @@ def _service(
     )
 
 
-def _readings(controller: Controller) -> Readings:
+def _readings(controller: Controller, refusals: Refusals) -> Readings:
     store, home = controller.store, controller.home
     return Readings(
         journal=store.journal,
@@ -237,6 +239,7 @@ def _readings(controller: Controller) -> Readings:
         tables=controller.plane.tables,
         database_bytes=lambda: database_bytes(store.database),
         disk_free_bytes=lambda: disk_usage(home.path).free,
+        refusals=refusals,
     )
 
 

@@ -8,17 +8,19 @@ only one of the model: what others freeze meanwhile, they lift.
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from controller.bootstrap.installations import service_of
 from controller.config.settings import Home
-from controller.core.commands import Ask
+from controller.core.commands import Ask, Freeze
 from controller.core.release import Purpose
 from controller.label_queue import under_way
 from controller.service import Service
 
-_BY: Final = "serin drill"
+BY: Final = "serin drill"
+OVER: Final = "the drill is over"
 _BEGINS_WITHIN_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.2
 
@@ -30,10 +32,13 @@ def command_of(home: Home, model: str, reason: str | None) -> list[str]:
 
 def lifted(service: Service, model: str, reason: str) -> bool:
     """Lift the freeze that was made for this reason; False where it is not the only one of the model."""
-    own = [freeze for freeze in service.frozen() if freeze.model == model]
-    if not own or any(freeze.reason != reason for freeze in own):
-        return False
-    return service.unfreeze(model, reason="the drill is over", by=_BY)
+    return is_alone(service.frozen(), model, reason) and service.unfreeze(model, reason=OVER, by=BY)
+
+
+def is_alone(freezes: Sequence[Freeze], model: str, reason: str) -> bool:
+    """Return whether the model is frozen for this reason, and for no other: lifting names a model, not a freeze."""
+    reasons = {freeze.reason for freeze in freezes if freeze.model == model}
+    return reasons == {reason}
 
 
 def aborted(service: Service, model: str) -> bool:
@@ -45,7 +50,7 @@ def aborted(service: Service, model: str) -> bool:
         if not asked or time.monotonic() > until_s:
             return False
         time.sleep(_LOOK_EVERY_S)
-    service.abort(model, reason="the drill is over", by=_BY)
+    service.abort(model, reason=OVER, by=BY)
     return True
 
 

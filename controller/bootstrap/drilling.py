@@ -14,7 +14,7 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.local.drill_guard import Guard
 from controller.adapters.local.drill_lists import CHARS, TEXTS, LongLists
 from controller.adapters.local.drill_package import AlteredPackage
-from controller.adapters.local.drill_strangers import Strangers
+from controller.adapters.local.drill_strangers import Logs, Strangers
 from controller.adapters.local.drills import STOPPED_MS_MAX, Killed, Slowed
 from controller.adapters.local.kept import running_supervisor
 from controller.adapters.local.packages import PackageStore
@@ -45,7 +45,7 @@ from suites.cases import SuiteError
 from suites.cases import load as load_suite
 
 _RESTART_WINDOW_S: Final = 600.0
-_GUARD_SPARE_S: Final = 60.0
+GUARD_SPARE_S: Final = 60.0
 _SLOW_BEYOND: Final = 2.0  # times the least objective, which is that of P95
 _OBJECTIVE_MS: Final = 200.0
 
@@ -94,38 +94,44 @@ class _Ground:
         return max(self.table.weights_pct, key=lambda version: self.table.weights_pct[version])
 
 
-def play(home: Home, asked: Asked, *, wait: Callable[[float], bool], tell: Callable[[Noted], None]) -> Drilled:
-    """Play a drill to its end; nothing of it is left.
+@dataclass(frozen=True, slots=True)
+class AtHome:
+    """An installation of this machine, where drills are played."""
 
-    Raises:
-        UsageError: it cannot be played here, and why; nothing was done.
-        TransientError: something that it needs does not answer; what was injected is undone.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(locked(home.drill_lock, source=Source.HOME))
-        shutil.rmtree(home.drill, ignore_errors=True)  # of a drill that was killed
-        ground = stack.enter_context(_ground(home, asked))
-        times, texts = asked.times, _texts(ground)
-        records = _stopped(ground)
-        length_s = times.before_s + times.for_s + times.over_within_s + _GUARD_SPARE_S
-        undo = drill_undo.command_of(home, asked.model, asked.freeze)
-        guard = stack.enter_context(Guard([one.identity for one in records], length_s, undo))
-        injection = _injection(ground, guard)
-        stack.enter_context(_frozen(ground))
-        token = _own_token(ground)
-        url = _predict_url(ground)
-        began_s = time.time()
-        users = stack.enter_context(_loading(url, texts, asked.rate_per_s, length_s, token))
-        lookout = HomeLookout(home, ground.service, asked.model, began_s, rehearses=asked.drill.rehearses)
-        ports = DrillPorts(injection, lookout, users, SystemClock(), wait, tell)
-        return drilled(_with_alerts_of(ground), asked.model, times, ports)
+    home: Home
 
+    def play(self, asked: Asked, *, wait: Callable[[float], bool], tell: Callable[[Noted], None]) -> Drilled:
+        """Play a drill to its end; nothing of it is left.
 
-def foreseen(home: Home, asked: Asked) -> Sequence[str]:
-    """Return what the drill would be done to. Raises UsageError as `play`; nothing is done, and nothing is frozen."""
-    with _ground(home, asked) as ground:
-        _texts(ground)
-        return _injection(ground, Guard([], 0.0)).targets
+        Raises:
+            UsageError: it cannot be played here, and why; nothing was done.
+            TransientError: something that it needs does not answer; what was injected is undone.
+        """
+        home = self.home
+        with ExitStack() as stack:
+            stack.enter_context(locked(home.drill_lock, source=Source.HOME))
+            shutil.rmtree(home.drill, ignore_errors=True)  # of a drill that was killed
+            ground = stack.enter_context(_ground(home, asked))
+            times, texts = asked.times, _texts(ground)
+            records = _stopped(ground)
+            length_s = times.before_s + times.for_s + times.over_within_s + GUARD_SPARE_S
+            undo = drill_undo.command_of(home, asked.model, asked.freeze)
+            guard = stack.enter_context(Guard([one.identity for one in records], length_s, undo))
+            injection = _injection(ground, guard)
+            stack.enter_context(_frozen(ground))
+            token = _own_token(ground)
+            url = _predict_url(ground)
+            began_s = time.time()
+            users = stack.enter_context(under_load(url, texts, asked.rate_per_s, length_s, token))
+            lookout = HomeLookout(home, ground.service, asked.model, began_s, rehearses=asked.drill.rehearses)
+            ports = DrillPorts(injection, lookout, users, SystemClock(), wait, tell)
+            return drilled(_with_alerts_of(ground), asked.model, times, ports)
+
+    def foreseen(self, asked: Asked) -> Sequence[str]:
+        """Return what the drill would be done to. Raises UsageError as `play`; nothing is done or frozen."""
+        with _ground(self.home, asked) as ground:
+            _texts(ground)
+            return _injection(ground, Guard([], 0.0)).targets
 
 
 @contextmanager
@@ -135,7 +141,8 @@ def _ground(home: Home, asked: Asked) -> Iterator[_Ground]:
     if settings.runtime is not None:
         raise UsageError(
             f"versions run on a cluster, whose pods are not this machine's: {drill.mode} is played there by its own "
-            "means (delete a pod, or the chaos tool of the cluster), and seen by the same alerts"
+            "means (delete a pod, or the chaos tool of the cluster), and seen by the same alerts; F8 and F9 are played "
+            "with --server"
         )
     if running_supervisor(home.path) is None:
         raise UsageError(f"{home.path} is not up: a drill needs what starts again what ends: `serin up`")
@@ -176,7 +183,10 @@ def _frozen(ground: _Ground) -> Iterator[None]:
 
 
 @contextmanager
-def _loading(url: str, texts: Sequence[str], rate_per_s: float, for_s: float, token: str | None) -> Iterator[LoadUsers]:
+def under_load(
+    url: str, texts: Sequence[str], rate_per_s: float, for_s: float, token: str | None
+) -> Iterator[LoadUsers]:
+    """Send the drill's own requests while the block lasts. Raises UsageError, which names the option."""
     try:
         with loading(url, texts, rate_per_s, for_s, token) as users:
             yield users
@@ -258,7 +268,7 @@ def _worse(ground: _Ground) -> WorseVersion:
         ground.home.drill,
         ground.service,
         lambda package, tags: registry.register(package, asked.model, tags=tags),
-        partial(requests_of, settings, asked.model, asked.times.over_within_s + _GUARD_SPARE_S),
+        partial(requests_of, settings, asked.model, asked.times.over_within_s + GUARD_SPARE_S),
         asked.by,
     )
 
@@ -278,7 +288,7 @@ def _long_lists(ground: _Ground) -> LongLists:
         _predict_url(ground),
         text,
         shown,
-        partial(batches, settings, asked.model),
+        partial(batches, settings.prometheus, settings.scrape_interval_s, asked.model),
         texts=min(TEXTS, serving.limits.texts_max),
         chars=min(CHARS, serving.limits.text_chars_max),
     )
@@ -286,10 +296,10 @@ def _long_lists(ground: _Ground) -> LongLists:
 
 def _strangers(ground: _Ground) -> Strangers:
     home, settings = ground.home, ground.settings
-    logs = (home.logs, home.deployments)
+    folders = (home.logs, home.deployments)
     if settings.require_tokens:
-        return Strangers(_predict_url(ground), {}, "text", home.logs / "access.log", logs)
-    return Strangers(settings.api + LABELS_ROUTE, {}, "labels", home.logs / "api-access.log", logs)
+        return Strangers(_predict_url(ground), {}, "text", Logs(home.logs / "access.log", folders))
+    return Strangers(settings.api + LABELS_ROUTE, {}, "labels", Logs(home.logs / "api-access.log", folders))
 
 
 def _predict_url(ground: _Ground) -> str:

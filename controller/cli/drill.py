@@ -2,17 +2,20 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import typer
 
 from controller.cli import completion
 from controller.cli.asking import asker, given_reason
-from controller.cli.options import DEFAULT_HOME_OPTION, ByOption, HomeOption, Output, OutputOption, writing_home
+from controller.cli.gateway import gateway_named, predict_url, shown_to
+from controller.cli.options import ByOption, Output, OutputOption, writing_home
 from controller.cli.output import say, say_json
+from controller.cli.place import Place, at_a_place
 from controller.core.drills import FOR_S_MAX, Mode
 from controller.errors import UsageError
 from controller.exit_codes import EXIT_ERROR, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_PASS
@@ -20,7 +23,6 @@ from controller.naming import model_named
 
 if TYPE_CHECKING:
     from controller.bootstrap.drilling import Asked
-    from controller.config.settings import Home
     from controller.core.drills import Drill, Drilled, Noted
 
 LIST_SCHEMA: Final = "serin.drills/v1"
@@ -30,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command()(drill)
 
 
+@at_a_place
 def drill(
     mode: Annotated[Mode | None, typer.Argument(help="The failure mode; without it all are listed.")] = None,
     model: Annotated[
@@ -58,22 +61,32 @@ def drill(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="The page; drill-MODE-MODEL.html where not given.")] = None,
+    gateway: Annotated[
+        str | None, typer.Option("--gateway", help="With --server: the address that clients send requests to.")
+    ] = None,
+    bearer_file: Annotated[
+        Path | None, typer.Option("--bearer-file", help="With --server: file with the token that clients show there.")
+    ] = None,
+    prometheus: Annotated[
+        str | None, typer.Option("--prometheus", help="With --server: where metrics are read, as http://HOST:PORT.")
+    ] = None,
     output: OutputOption = Output.TEXT,
-    home: HomeOption = DEFAULT_HOME_OPTION,
+    *,
+    place: Place,
 ) -> None:
     """Inject a failure into your own installation; a page says what was injected, when it was seen, what was done.
 
     For an installation of `serin up` on this machine, of which everything answers, no release of the model is under
     way, and the model is frozen. F2 and F6 rehearse a worse version, which no user gets. It ends by itself; Ctrl-C
     undoes what is injected, and so does its guard, a process of its own, should the drill be killed. Its requests are
-    users' requests to everybody.
+    users' requests to everybody. F8 and F9 are played from afar, too, with --server, --gateway and --texts.
 
     Exit code: 0 seen, answered as promised and over, 1 a promise was broken, 2 it may not be played here, 3 not seen,
     4 not all as before, 130 interrupted.
 
     Example: serin drill F5 intent --freeze --reason "monthly drill" --users-may-fail
     """
-    from controller.bootstrap.drilling import Asked, foreseen, play
+    from controller.bootstrap.drilling import Asked
     from controller.core.drills import DRILLS, sentence
     from controller.drilling import OVER_WITHIN_S, Times
     from controller.files import replace_file
@@ -82,7 +95,9 @@ def drill(
     if mode is None:
         _list(output)
         return
-    place, wanted = writing_home(home), DRILLS[mode]
+    wanted, named = DRILLS[mode], {"--gateway": gateway, "--bearer-file": bearer_file, "--prometheus": prometheus}
+    if place.server is None and (given := [name for name, value in named.items() if value is not None]):
+        raise UsageError(f"{given[0]}: is for a drill from afar: name the controller with --server")
     why = _freeze_reason(mode, reason) if freeze else None
     sent = _texts(texts)
     asked = Asked(
@@ -99,12 +114,13 @@ def drill(
         by=by or asker(),
         users_may_fail=users_may_fail,
     )
+    ground = _ground(place, asked, gateway, bearer_file, prometheus)
     if dry_run:
-        _tell_of_dry_run(asked, foreseen(place, asked), output)
+        _tell_of_dry_run(asked, ground.foreseen(asked), output)
         return
     page = out or Path(f"drill-{mode}-{asked.model}.html")
     with _ended_by_signals() as wait:
-        found = play(place, asked, wait=wait, tell=_teller(output))
+        found = ground.play(asked, wait=wait, tell=_teller(output))
     replace_file(page, render_html(found))
     code = _exit_code(found)
     if output is Output.JSON:
@@ -126,11 +142,49 @@ def _texts(file: Path | None) -> tuple[str, ...] | None:
     return None if file is None else read_texts(file)
 
 
-def _model(place: "Home", given: str | None) -> str:
+class _Ground(Protocol):
+    """Where a drill is played."""
+
+    def foreseen(self, asked: "Asked") -> Sequence[str]: ...
+
+    def play(self, asked: "Asked", *, wait: Callable[[float], bool], tell: "Callable[[Noted], None]") -> "Drilled": ...
+
+
+def _ground(
+    place: Place, asked: "Asked", gateway: str | None, bearer_file: Path | None, prometheus: str | None
+) -> _Ground:
+    """Return the installation of a home, or one elsewhere by its addresses."""
+    if place.server is None:
+        from controller.bootstrap.drilling import AtHome
+
+        return AtHome(writing_home(place.home))
+    from controller.bootstrap.drilling_afar import Afar, check_from_afar
+
+    check_from_afar(asked.drill)
+    if gateway is None:
+        raise UsageError("--gateway: name the address that clients send requests to: no controller tells it from afar")
+    url = predict_url(gateway_named(gateway), asked.model)
+    shown = shown_to(bearer_file, url)
+    return Afar(place.server, place.token_file, place.ca_file, url, shown, _prometheus(prometheus))
+
+
+def _prometheus(given: str | None) -> str | None:
+    """Return the address of a Prometheus, as it was named."""
+    if given is not None and not (given.startswith("http://") and urlsplit(given).hostname):
+        raise UsageError(f"--prometheus {given!r}: write http://HOST:PORT, as `kubectl port-forward` makes one")
+    return None if given is None else given.rstrip("/")
+
+
+def _model(place: Place, given: str | None) -> str:
     if given is not None:
         return model_named(given)
-    place.load()  # an installation is here
-    known = [path.stem for path in place.policy_files]
+    if place.server is not None:
+        with place.opened() as installation:
+            known = sorted(installation.overview().traffic)
+    else:
+        home = writing_home(place.home)
+        home.load()  # an installation is here
+        known = [path.stem for path in home.policy_files]
     if len(known) != 1:
         raise UsageError(f"name the model: there are {', '.join(known) or 'none yet'}")
     return known[0]

@@ -4,21 +4,20 @@ import asyncio
 import itertools
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import quote, urlsplit
 
 import typer
 
+from controller.cli.gateway import gateway_named, predict_url, shown_to
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, ModelArgument, Output, OutputOption, home_at
 from controller.cli.output import console, say, say_json
 from controller.core.counted import counted
 from controller.errors import UsageError
 from controller.exit_codes import EXIT_ERROR, EXIT_INTERRUPTED
-from controller.naming import model_named
 
 if TYPE_CHECKING:
     from suites.load import Load, Tally
@@ -65,8 +64,9 @@ def load(
     from controller.offline.texts_file import read_texts
     from suites.load import Load, Plan
 
-    url = f"{_gateway(gateway, home)}/models/{quote(model_named(model), safe='')}/predict"
-    headers = _headers(bearer_file, url)
+    place = home_at(home).load().gateway if gateway is None else gateway_named(gateway)
+    url = predict_url(place, model)
+    headers = shown_to(bearer_file, url)
     try:
         plan = Plan(url, rate_per_s, for_s, lambda _: headers)
     except ValueError as error:
@@ -97,31 +97,6 @@ def document_of(tally: "Tally") -> dict[str, Any]:
         "p50_ms": tally.quantile_ms(0.50),
         "p95_ms": tally.quantile_ms(0.95),
     }
-
-
-def _gateway(given: str | None, home: Path) -> str:
-    """Return the gateway's address: that of the home, which is on loopback, or one that was named."""
-    if given is None:
-        return home_at(home).load().gateway
-    try:
-        parts = urlsplit(given)
-        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError:
-        fits = False
-    if not fits or parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(f"--gateway {given!r}: not the address of a gateway: write http://HOST:PORT")
-    return given.rstrip("/")
-
-
-def _headers(bearer_file: Path | None, url: str) -> Mapping[str, str]:
-    from controller.config.secret_files import read_line
-    from controller.config.setting_values import sends_in_the_clear
-
-    if bearer_file is None:
-        return {}
-    if sends_in_the_clear(url):
-        raise UsageError(f"--bearer-file: the token would be sent in the clear to {url}: use https://")
-    return {"authorization": f"Bearer {read_line('--bearer-file', bearer_file)}"}
 
 
 async def _until_over(running: "Load[_Text]", for_s: float) -> bool:

@@ -42,12 +42,14 @@ class Injection(Protocol):
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One look. ``faults``: parts that do not answer, by name. ``alerts``: by name, `pending` or `firing`; of the
-    model and of none. ``standing``: what of the model must not change, and ``happenings`` since the drill began."""
+    model and of none. ``standing``: what of the model must not change, and ``happenings`` since the drill began.
+    ``unseen``: why nothing could be looked at this time, where it could not; that is no sight of anything."""
 
     faults: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
     standing: Mapping[str, str] = field(default_factory=dict)
     happenings: Sequence[str] = ()
+    unseen: str = ""
 
 
 class Lookout(Protocol):

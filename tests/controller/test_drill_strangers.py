@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.local.drill_strangers import Strangers
+from controller.adapters.local.drill_strangers import Logs, Strangers
 from controller.api.access import Access
 from controller.api.app import create_app
 from controller.api.callers import log_lines
@@ -29,7 +29,7 @@ def interface(folder: Path) -> Iterator[str]:
 @pytest.fixture
 def strangers(tmp_path: Path) -> Iterator[Strangers]:
     with interface(tmp_path) as url:
-        found = Strangers(url + LABELS_ROUTE, {}, "labels", tmp_path / LOG, [tmp_path], requests=4, every_s=0.0)
+        found = Strangers(url + LABELS_ROUTE, {}, "labels", Logs(tmp_path / LOG, [tmp_path]), requests=4, every_s=0.0)
         yield found
         found.end()
 
@@ -52,10 +52,11 @@ def test_a_text_in_a_log_breaks_a_promise(strangers: Strangers, tmp_path: Path) 
 
 
 def test_who_is_not_logged_breaks_a_promise(strangers: Strangers, tmp_path: Path) -> None:
-    strangers.access_log = tmp_path / "another.log"
+    strangers.witness = Logs(tmp_path / "another.log", [tmp_path])
     assert outcomes(strangers) == [Outcome.PASS, Outcome.FAIL, Outcome.PASS]
 
 
 def test_where_nobody_listens_nobody_was_refused(tmp_path: Path) -> None:
-    nobody = Strangers("http://127.0.0.1:1/predict", {}, "text", tmp_path / LOG, [tmp_path], requests=2, every_s=0.0)
+    logs = Logs(tmp_path / LOG, [tmp_path])
+    nobody = Strangers("http://127.0.0.1:1/predict", {}, "text", logs, requests=2, every_s=0.0)
     assert outcomes(nobody)[0] is Outcome.FAIL

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import ssl
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from serving.contract import DRILL_REQUEST_PREFIX, REQUEST_ID_HEADER
@@ -27,10 +29,18 @@ class Answered:
         return self.began_s + self.took_ms / 1_000
 
 
-def asked(url: str, document: Mapping[str, object], headers: Mapping[str, str], *, timeout_s: float) -> Answered:
-    """Post the document as JSON, under an id by which it is no sample of what users ask; return what came of it."""
-    parts, began_s = urlsplit(url), time.monotonic()
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+def asked(
+    url: str,
+    document: Mapping[str, object],
+    headers: Mapping[str, str],
+    *,
+    timeout_s: float,
+    ca_file: Path | None = None,
+) -> Answered:
+    """Post the document as JSON, under an id by which it is no sample of what users ask; return what came of it.
+    ``ca_file``: the CA of an https server, if not a known one."""
+    began_s = time.monotonic()
+    parts, connection = urlsplit(url), _connection(url, timeout_s, ca_file)
     own = {"content-type": "application/json", REQUEST_ID_HEADER: f"{DRILL_REQUEST_PREFIX}{uuid.uuid4()}"}
     try:
         connection.request("POST", parts.path, json.dumps(document), {**own, **headers})
@@ -42,3 +52,11 @@ def asked(url: str, document: Mapping[str, object], headers: Mapping[str, str], 
         connection.close()
     says_when = answer.getheader("retry-after") is not None
     return Answered(str(answer.status), began_s, 1_000 * (time.monotonic() - began_s), says_when, said)
+
+
+def _connection(url: str, timeout_s: float, ca_file: Path | None) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    trust = ssl.create_default_context(cafile=ca_file)
+    return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s, context=trust)

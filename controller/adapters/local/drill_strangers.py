@@ -1,5 +1,5 @@
-"""Requests of nobody who may ask, and what became of them: the answers, the log of who asked, and that no text is in
-any log."""
+"""Requests of nobody who may ask, and what became of them: the answers, and what a witness has of them. On the machine
+itself that is the log of who asked, and that no text is in any log."""
 
 import secrets
 import threading
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from controller.adapters.local.drill_requests import asked
 from controller.core.drills import Check
@@ -15,29 +15,40 @@ from gates.outcome import Outcome
 from serving.text.jsonlines import Unreadable, lines, loads
 
 REQUESTS: Final = 150  # the alert wants more than 100 within 15 minutes
-_EVERY_S: Final = 0.1
+EVERY_S: Final = 0.1
 _TIMEOUT_S: Final = 5.0
 _UNAUTHORIZED: Final = 401
 _TAIL_BYTES: Final = 2**24
 
 
+class Witness(Protocol):
+    """The one who is told of refusals besides those who are refused."""
+
+    def begin(self) -> None:
+        """Take what there is by now for what was before."""
+
+    def told(self) -> str:
+        """Return what it has of refusals since, in a sentence; empty where nothing."""
+
+    def checks(self, sent: int, word: str) -> Sequence[Check]:
+        """Return what it found once so many were sent, all with this word."""
+
+
 @dataclass
 class Strangers:
-    """``body``: makes the request's body of a word that is nowhere else. ``access_log``: says who asked; ``logs``: the
-    folders of logs, in which the word must not be."""
+    """``body``: makes the request's body of a word that is nowhere else."""
 
     url: str
     body: Mapping[str, object]
     field_path: str  # of the text in the body
-    access_log: Path
-    logs: Sequence[Path]
+    witness: Witness
+    ca_file: Path | None = None
     requests: int = REQUESTS
-    every_s: float = _EVERY_S
+    every_s: float = EVERY_S
     _word: str = field(default_factory=lambda: f"drill{secrets.token_hex(8)}")
     _statuses: Counter[str] = field(default_factory=Counter)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
-    _offset: int = 0
     _told: bool = False
 
     @property
@@ -45,7 +56,7 @@ class Strangers:
         return [f"{self.requests} requests to {self.url}"]
 
     def begin(self) -> str:
-        self._offset = self.access_log.stat().st_size if self.access_log.exists() else 0
+        self.witness.begin()
         self._thread = threading.Thread(target=self._send, name="drill")
         self._thread.start()
         return f"{self.requests} requests without a token, or with one that nobody knows, are sent to {self.url}"
@@ -56,7 +67,8 @@ class Strangers:
                 return
             token = {} if number % 2 else {"authorization": f"Bearer {secrets.token_urlsafe(32)}"}
             document = {**self.body, self.field_path: self._word}
-            self._statuses[asked(self.url, document, token, timeout_s=_TIMEOUT_S).how] += 1
+            answer = asked(self.url, document, token, timeout_s=_TIMEOUT_S, ca_file=self.ca_file)
+            self._statuses[answer.how] += 1
 
     def end(self) -> None:
         self._over.set()
@@ -67,10 +79,10 @@ class Strangers:
         return ""
 
     def told(self) -> Sequence[str]:
-        if self._told or not (refused := self._refused_in_log()):
+        if self._told or not (told := self.witness.told()):
             return ()
         self._told = True
-        return (f"{self.access_log.name} tells of {refused} refused",)
+        return (told,)
 
     def is_over(self) -> bool:
         return self._thread is not None and not self._thread.is_alive()
@@ -78,25 +90,39 @@ class Strangers:
     def checks(self) -> Sequence[Check]:
         sent, refused = self._statuses.total(), self._statuses[str(_UNAUTHORIZED)]
         others = ", ".join(f"{times} times {status}" for status, times in sorted(self._statuses.items()))
-        found = [
-            Check(
-                "Who shows no token that is known is refused",
-                Outcome.PASS if sent and refused == sent else Outcome.FAIL if sent else Outcome.INCONCLUSIVE,
-                f"{refused} of {sent} were ({others or 'none was sent'}).",
-            )
-        ]
+        own = Check(
+            "Who shows no token that is known is refused",
+            Outcome.PASS if sent and refused == sent else Outcome.FAIL if sent else Outcome.INCONCLUSIVE,
+            f"{refused} of {sent} were ({others or 'none was sent'}).",
+        )
+        return (own, *self.witness.checks(sent, self._word))
+
+
+@dataclass
+class Logs:
+    """Implements ``Witness``. ``access_log``: says who asked; ``folders``: of logs, in which the word must not be."""
+
+    access_log: Path
+    folders: Sequence[Path]
+    _offset: int = 0
+
+    def begin(self) -> None:
+        self._offset = self.access_log.stat().st_size if self.access_log.exists() else 0
+
+    def told(self) -> str:
+        return f"{self.access_log.name} tells of {refused} refused" if (refused := self._refused_in_log()) else ""
+
+    def checks(self, sent: int, word: str) -> Sequence[Check]:
         logged = self._refused_in_log()
         kind = Outcome.PASS if logged >= sent else Outcome.FAIL
-        found.append(Check("The access log names who was refused", kind, f"{logged} lines for {sent} requests."))
-        told = [str(path) for path in self._files() if self._word.encode() in _tail(path)]
+        named = Check("The access log names who was refused", kind, f"{logged} lines for {sent} requests.")
+        told = [str(path) for path in self._files() if word.encode() in _tail(path)]
         kind = Outcome.FAIL if told else Outcome.PASS
-        found.append(
-            Check("Texts are in no log", kind, f"It stands in {', '.join(told)}." if told else "It is in none.")
-        )
-        return found
+        found = f"It stands in {', '.join(told)}." if told else "It is in none."
+        return (named, Check("Texts are in no log", kind, found))
 
     def _files(self) -> Sequence[Path]:
-        return sorted(path for folder in self.logs for path in folder.glob("*.log"))
+        return sorted(path for folder in self.folders for path in folder.glob("*.log"))
 
     def _refused_in_log(self) -> int:
         try:
