@@ -242,12 +242,12 @@ def test_the_page_tells_it_and_obeys_nobody() -> None:
 
 def test_what_could_not_be_looked_at_is_no_sight() -> None:
     """Nor is all as before while nobody can look."""
-    away = Seen(standing=WELL.standing, unseen="nobody listens")
-    world = World(shown=lambda since_s: away if 0 <= since_s < 9 else WELL)
-    found = played(world)
+    found = World(during(1.0, 9.0, unseen="nobody listens")).played(Mode.F5)
     assert [(one.by, one.what) for one in found.course if "looked at" in one.what] == [
         (By.DRILL, "nothing can be looked at: nobody listens")
     ]
     assert found.seen is None
+    assert found.outcome is Outcome.INCONCLUSIVE
     assert found.over_at_s is not None
-    assert found.over_at_s - (found.injected_at_s or 0.0) >= 9
+    assert found.injected_at_s is not None
+    assert found.over_at_s - found.injected_at_s >= 9.0
