@@ -11,8 +11,10 @@ from controller.api.access import Access
 from controller.api.app import create_app
 from controller.api.callers import log_lines
 from controller.api.server import serve
+from controller.api.tls import Certificate
 from gates.outcome import Outcome
 from serving.contract import LABELS_ROUTE
+from tests.certificates import Authority
 from tests.controller.api_support import FakeTokens, World
 from tests.patience import eventually
 
@@ -20,9 +22,12 @@ LOG = "api-access.log"
 
 
 @contextmanager
-def interface(folder: Path) -> Iterator[str]:
+def interface(folder: Path, certificate: Certificate | None = None) -> Iterator[str]:
     access = Access(FakeTokens(), open_reading=False)
-    with closing(log_lines(folder / LOG)) as log, serve(create_app(World().ports(), access, log=log)) as url:
+    with (
+        closing(log_lines(folder / LOG)) as log,
+        serve(create_app(World().ports(), access, log=log), certificate=certificate) as url,
+    ):
         yield url
 
 
@@ -60,3 +65,14 @@ def test_where_nobody_listens_nobody_was_refused(tmp_path: Path) -> None:
     logs = Logs(tmp_path / LOG, [tmp_path])
     nobody = Strangers("http://127.0.0.1:1/predict", {}, "text", logs, requests=2, every_s=0.0)
     assert outcomes(nobody)[0] is Outcome.FAIL
+
+
+def test_strangers_come_by_tls_where_others_do(tmp_path: Path) -> None:
+    """An interface beyond loopback, whose CA is named; without it nobody is asked anything."""
+    authority, logs = Authority(tmp_path / "tls"), Logs(tmp_path / LOG, [tmp_path])
+    pair = authority.pair()
+    with interface(tmp_path, Certificate(pair.certificate, pair.key)) as url:
+        known = Strangers(url + LABELS_ROUTE, {}, "labels", logs, authority.file, requests=2, every_s=0.0)
+        assert outcomes(known) == [Outcome.PASS] * 3
+        unknown = Strangers(url + LABELS_ROUTE, {}, "labels", logs, requests=2, every_s=0.0)
+        assert outcomes(unknown)[0] is Outcome.FAIL
