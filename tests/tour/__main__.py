@@ -80,14 +80,14 @@ def newcomer(tour: Tour) -> str:
     """Return the id of the release that was promoted."""
     tour.say("## A newcomer")
     tour.say(
-        "`serin up` runs. A checkpoint that nobody has released before needs no comparison: it is checked, and serves."
+        "`serin up` runs. The first version of a model has nothing to be compared with: it is checked, then it serves."
     )
     checkpoint = str(CHECKPOINTS / "v2")
     tour.command("status-first", "status", what="serin status with one version in production")
-    tour.say("A second version is registered as the candidate; everything from here on happens by itself.")
+    tour.say("A second version is registered as the candidate; everything after that is automatic.")
     tour.command("register", "register", checkpoint, "--model", "intent", "--candidate", what="serin register")
     tour.until("2", "canary", "probation")
-    tour.say("While it is judged, the sentence that decides stands first, and when it will be settled.")
+    tour.say("The status of a candidate starts with the deciding sentence, and says when to expect a decision.")
     tour.command("status-canary", "status", what="serin status of a canary")
     tour.command("wait", "wait", "intent", what="serin wait")
     release = tour.until("2", "probation", "promoted")
@@ -98,27 +98,27 @@ def newcomer(tour: Tour) -> str:
 def on_call(tour: Tour) -> str:
     """Return the id of the release that was rolled back by itself."""
     tour.say("## On call")
-    tour.say("Somebody registers a version that lost a part of its training set. Nobody is woken: it is taken back.")
+    tour.say("Somebody registers a version trained on part of its data. It is rolled back, and nobody is woken up.")
     tour.site.register("v3")
     release = tour.until("3", "rolled_back")
     tour.command("why", "why", release, what="serin why: the gate that decided, and how it came there")
     tour.page("page-release", f"/web/releases/{release}", size=PHONE, what="the release's page on a phone")
-    tour.say("Users complain of version 2 all the same. Where does a rollback lead, and then: now.")
+    tour.say("Users still complain about version 2. First see where a rollback would lead, then do it.")
     tour.command(
         "rollback-dry", "rollback", "intent", "--reason", "users complain", "--dry-run", what="a rollback's preview"
     )
     tour.command("rollback", "rollback", "intent", "--reason", "users complain", what="serin rollback")
     eventually(lambda: tour.site.serin.serving_version() == "1", what="version 1 serves", within_s=60)
-    tour.say("The way back is a release of its own in the journal, with the reason that was given.")
+    tour.say("The rollback is a release of its own in the journal, with the reason that was given.")
     tour.command("status-frozen", "status", what="serin status after the rollback")
     return release
 
 
 def pipeline(tour: Tour, promoted: str, taken_back: str) -> None:
     tour.say("## A pipeline")
-    tour.say("A pipeline asks for what was decided, and goes by the exit code: 0 promoted, 1 rolled back.")
+    tour.say("A pipeline asks for the decision and acts on the exit code: 0 promoted, 1 rolled back.")
     tour.command("ci-why", "why", promoted, what="serin why of a promoted release, exit code 0")
-    tour.say("What a release was judged by can be judged again, by the same policy or by another.")
+    tour.say("The evidence of a release can be judged again, by the same policy or by another one.")
     with TemporaryDirectory() as folder:
         evidence = Path(folder) / "evidence.jsonl"
         evidence.write_text(tour.site.serin.serin("evidence", taken_back) + "\n", encoding="utf-8")
@@ -145,7 +145,7 @@ def auditor(tour: Tour, release: str) -> None:
     tour.say("## An auditor")
     tour.say("Who served when, who decided, and what was frozen, across releases:")
     tour.command("history", "history", "intent", what="serin history")
-    tour.say("And of each release a report, from its journal, whose chain is checked as it is read.")
+    tour.say("Each release also has a report, made from its journal; the hash chain is checked as the journal is read.")
     with TemporaryDirectory() as folder:
         tour.site.serin.serin("report", release, "--out", folder)
         report = next(Path(folder).rglob("*.html"))
@@ -166,7 +166,7 @@ def main() -> int:
         tour.say("# A tour in pictures")
         tour.say(
             f"Made by `make tour` from a real installation on {datetime.now(UTC):%Y-%m-%d}: MLflow, Prometheus, Envoy,",
-            "the controller and its replicas on one machine, under a steady load, by the policy of the demonstration.",
+            "the controller and its replicas on one machine, under a steady load, with the demonstration's policy.",
             "Nothing here is drawn by hand.",
         )
         tour.site.register("v1")
