@@ -24,10 +24,10 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """Texts that share one call of the engine. What arrives during one call makes the next, without any wait."""
+    """Texts that share one call of the engine. Texts that arrive during one call form the next, without waiting."""
 
-    texts_max: Annotated[int, "texts of one call at the most"] = 16
-    wait_ms: Annotated[float, "how long a request may wait for company while the engine is free"] = 0.0
+    texts_max: Annotated[int, "maximum number of texts in one call"] = 16
+    wait_ms: Annotated[float, "how long a request may wait for others while the engine is idle"] = 0.0
 
     def __post_init__(self) -> None:
         require(self, "texts_max")
@@ -35,10 +35,12 @@ class BatchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """The requests that are refused at once, with 503, instead of being answered late."""
+    """The limits above which requests are refused at once, with 503, instead of being answered late."""
 
-    queue_requests_max: Annotated[int, "requests that may wait, of each replica"] = 512
-    wait_ms_max: Annotated[float | None, "one that would wait longer for those before it; null: however long"] = None
+    queue_requests_max: Annotated[int, "requests that may wait in each replica"] = 512
+    wait_ms_max: Annotated[
+        float | None, "refuse a request that would wait longer for those before it; null: no limit"
+    ] = None
 
     def __post_init__(self) -> None:
         require(self, "queue_requests_max", "wait_ms_max")
@@ -48,8 +50,8 @@ class AdmissionPolicy:
 class TracingPolicy:
     """The place where replicas send the spans of requests."""
 
-    url: Annotated[str | None, "OTLP over HTTP, such as http://localhost:4318; null: there are none"] = None
-    ratio: Annotated[float, "of the requests whose caller has not decided it"] = 0.01
+    url: Annotated[str | None, "OTLP over HTTP, such as http://localhost:4318; null: no spans"] = None
+    ratio: Annotated[float, "share of requests to trace if the caller has not decided"] = 0.01
 
     def __post_init__(self) -> None:
         if self.url is not None and not self.url.startswith(("http://", "https://")):
@@ -60,14 +62,14 @@ class TracingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The limits of what a request may ask for. How many tokens of a text are read is the version's own, by its
+    """The limits of a request. How many tokens of a text are read is a property of the version, defined in its
     package."""
 
     body_bytes_max: Annotated[int, "longer bodies get 413"] = 2**20
     text_chars_max: Annotated[int, "longer texts get 422"] = 20_000
-    texts_max: Annotated[int, "texts of one request"] = 256
-    windows_max: Annotated[int, "of a text that the version reads in windows; more get 422"] = 32
-    answer_timeout_s: Annotated[float, "then 504"] = 30.0
+    texts_max: Annotated[int, "maximum number of texts in one request"] = 256
+    windows_max: Annotated[int, "for a text that the version reads in windows; texts with more get 422"] = 32
+    answer_timeout_s: Annotated[float, "after this time the request gets 504"] = 30.0
 
     def __post_init__(self) -> None:
         require(self, "body_bytes_max", "text_chars_max", "texts_max", "windows_max", "answer_timeout_s")
@@ -75,23 +77,27 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServingPolicy:
-    """The settings by which a version is served. What stands here when a release begins is the version's own for as
-    long as it serves.
+    """The settings with which a version is served. The values when a release begins stay the version's own for as long
+    as it serves.
 
-    A change takes effect with the next release; `serin release again MODEL` makes one of the version that serves.
+    A change takes effect with the next release; `serin release again MODEL` starts one for the serving version.
     """
 
-    replicas: Annotated[int, "processes that serve it, each at a port of its own; all are ready before it is used"] = 1
+    replicas: Annotated[
+        int, "replicas that serve the version, each on its own port; all must be ready before it gets traffic"
+    ] = 1
     provider: Annotated[Provider, "`cpu` or `cuda`"] = Provider.CPU
-    workers: Annotated[int, "inference processes of each replica"] = 1
-    api_processes: Annotated[int, "HTTP processes of each replica"] = 1
-    threads: Annotated[int | None, "of each engine; null: `replica_threads` of the installation's settings"] = None
+    workers: Annotated[int, "inference processes per replica"] = 1
+    api_processes: Annotated[int, "HTTP processes per replica"] = 1
+    threads: Annotated[int | None, "threads per engine; null: `replica_threads` from the installation's settings"] = (
+        None
+    )
     batch: BatchPolicy = BatchPolicy()
     admission: AdmissionPolicy = AdmissionPolicy()
     tracing: TracingPolicy = TracingPolicy()
     limits: RequestLimits = RequestLimits()
     recognisers: Annotated[
-        tuple[str, ...], "`module:factory` of what finds more to redact in captured texts, besides our own"
+        tuple[str, ...], "`module:factory` of additional recognisers that find what to redact in captured texts"
     ] = ()
 
     def __post_init__(self) -> None:
