@@ -82,12 +82,14 @@ class Parameter:
 
 
 _WHY: Final = {"reason": "wrong refunds"}
-_NO_ROUTE_OF_PEOPLE: Final = "Of replicas: nobody is given such a token by hand."
+_NO_ROUTE_OF_PEOPLE: Final = "For replicas only: such tokens are never issued by hand."
 
 ROUTES: Final[Mapping[tuple[str, str], Told]] = {
-    ("GET", "/health"): Told("Whether the process lives, and whose it is.", "status, installation"),
-    ("GET", "/ready"): Told("Whether its store answers and it is not about to end; else 503.", "status"),
-    ("GET", "/metrics"): Told("The controller's own metrics, in the text format of Prometheus.", types=(TEXT_TYPE,)),
+    ("GET", "/health"): Told(
+        "Whether the process is alive, and which installation it belongs to.", "status, installation"
+    ),
+    ("GET", "/ready"): Told("Whether its store answers and it is not shutting down; otherwise 503.", "status"),
+    ("GET", "/metrics"): Told("The controller's own metrics, in the Prometheus text format.", types=(TEXT_TYPE,)),
     ("GET", "/v1/status"): Told(
         "What `serin status` shows (`serin.status/v1`, [output.md](output.md)).",
         "schema, at_s, standing, releases, traffic, deployments, waiting, asking, sampling, replays, "
@@ -96,7 +98,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         query=("model",),
     ),
     ("GET", "/v1/releases"): Told(
-        "Releases, newest first. `next` asks for those before, as `before`.",
+        "Releases, newest first. Pass `next` as `before` to get older ones.",
         "releases, next",
         like="releases",
         query=("model", "before", "limit=100"),
@@ -108,7 +110,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         example="/v1/releases/intent-v7-1",
     ),
     ("GET", "/v1/releases/{release_id}/entries"): Told(
-        f"The release's journal, its chain checked: a page, or all of it by `Accept: {JSON_LINES_TYPE}`, as lines.",
+        f"The release's journal, its chain checked: one page, or all of it as lines (`Accept: {JSON_LINES_TYPE}`).",
         "release_id, length, next, entries",
         types=(JSON_TYPE, JSON_LINES_TYPE),
         query=("after=0", "limit=100", "payload=json|text"),
@@ -116,36 +118,36 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         more=f"Each entry: {ENTRIES}.",
     ),
     ("GET", "/v1/releases/{release_id}/report"): Told(
-        "The release's report, as JSON or as a page. One is made at a time.",
+        "The release's report, as JSON or as a page. Only one report is made at a time.",
         types=(JSON_TYPE, HTML_TYPE),
         query=("format=json|html",),
         example="/v1/releases/intent-v7-1/report",
     ),
     ("GET", "/v1/history"): Told(
-        "What happened since then, oldest first (`serin.history/v1`).",
+        "What happened since `since_s`, oldest first (`serin.history/v1`).",
         "schema, happenings",
         like="history",
         query=("model", "since_s=0", "limit=1000"),
     ),
     ("GET", "/v1/models/{model}/foreseen"): Told(
-        "What a word would do now, and what a person has to agree to first.",
+        "What a command (`ask`) would do now, and what a person has to confirm first.",
         "sentence, acts, consents",
         query=(f"ask=|{'|'.join(Ask)}", "version"),
         example="/v1/models/intent/foreseen?ask=abort",
     ),
     ("GET", "/v1/commands/{command_id}"): Told(
-        "Whether a command waits still, and why no release answers it, where none does.",
+        "Whether a command is still waiting and, if no release takes it up, why not.",
         "command, waits, outcome",
         example="/v1/commands/c1",
     ),
     ("GET", "/v1/journal"): Told(
-        "Entries of every stream, in the order of their positions. `reached` asks for what follows, as `after`.",
+        "Entries of every stream, in order of position. Pass `reached` as `after` to get the entries that follow.",
         "reached, entries",
         query=("after=0", "limit=100", "payload=json|text"),
     ),
     ("GET", "/v1/freezes"): Told("The freezes in force.", "freezes"),
     ("POST", "/v1/freezes"): Told(
-        "Freeze a model, or `*` for every one.",
+        "Freeze a model, or all models with `*`.",
         "model, reason, by, at_s, silent",
         like="freeze",
         body=FreezeBody,
@@ -153,7 +155,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         sent={"model": "tone", **_WHY},
     ),
     ("DELETE", "/v1/freezes/{model}"): Told(
-        "Lift a freeze. Why stands in the query, since many clients send no body with DELETE.",
+        "Lift a freeze. The reason is in the query, because many clients send no body with DELETE.",
         "model, lifted",
         like="freeze",
         query=("reason=", "by"),
@@ -168,7 +170,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         sent={"model": "intent", "version": "8", **_WHY},
     ),
     ("POST", "/v1/models/{model}/again"): Told(
-        "Start a release of the version that serves, under the next number, with the policy's `serving:` as it is now.",
+        "Start a release of the serving version, under the next number, with the current `serving:` of the policy.",
         "command, at_s, version, champion",
         like="asked",
         body=ReasonBody,
@@ -177,7 +179,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         sent=_WHY,
     ),
     ("POST", "/v1/models/{model}/replace"): Told(
-        "Put a version in the place of a stable one that is down.",
+        "Replace a stable version that is down with another version.",
         "command, new, at_s",
         like="asked",
         body=ReplaceBody,
@@ -192,13 +194,13 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         for word, what in {
             "abort": "Abort the release in progress.",
             "rollback": "Send all traffic to the known good version.",
-            "resume": "Let a held or paused release go on.",
+            "resume": "Let a held or paused release continue.",
             "pause": "Expose no more users.",
             "promote": "Take the release to its next step.",
         }.items()
     },
     ("POST", "/v1/labels"): Told(
-        f"Take labels in, each by itself: a JSON object, or as `{JSON_LINES_TYPE}` a label a line.",
+        f"Accept labels, each on its own: a JSON object, or one label per line as `{JSON_LINES_TYPE}`.",
         "received, taken, repeated, corrected_late, refused, unknown_classes, unknown_names, "
         "unmatched_requests, unmatched_request_ids",
         like="labels",
@@ -206,8 +208,8 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         sent={"labels": [{"request_id": "q1", "label": "refund"}]},
     ),
     ("GET", "/v1/label-requests"): Told(
-        "The requests whose truth would tell most, and what labels were like so far, by source. As "
-        "`format=label-studio` or `argilla` the answer is what that imports.",
+        "The requests whose true labels would be most informative, and a summary of the labels so far, by source. With "
+        "`format=label-studio` or `argilla` the answer is in the format that the tool imports.",
         "label_requests, label_sources",
         like="label_requests",
         list_by="format",
@@ -215,14 +217,14 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         example="/v1/label-requests?model=intent",
     ),
     ("POST", "/v1/webhooks/label-studio"): Told(
-        "Take in what a webhook of [Label Studio](labels.md) tells of annotations; other events change nothing.",
+        "Accept annotations from a [Label Studio](labels.md) webhook; other events change nothing.",
         "action, skipped, received, taken, repeated, corrected_late, refused, unknown_classes, "
         "unknown_names, unmatched_requests, unmatched_request_ids",
         like="labels",
         sent={"action": "PROJECT_UPDATED"},
     ),
     ("POST", "/v1/webhooks/argilla"): Told(
-        "Take in what a webhook of [Argilla](labels.md#argilla) tells of responses, believed by its signature "
+        "Accept responses from an [Argilla](labels.md#argilla) webhook, authenticated by its signature "
         "(`serin up --argilla-secret-file`); other events change nothing.",
         "action, skipped, received, taken, repeated, corrected_late, refused, unknown_classes, "
         "unknown_names, unmatched_requests, unmatched_request_ids",
@@ -230,12 +232,12 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
         sent={"type": "record.completed"},
     ),
     ("POST", "/v1/webhooks/mlflow"): Told(
-        "A hint that something changed in MLflow, believed by its signature (`serin up --webhook-secret-file`).",
+        "A hint that something changed in MLflow, authenticated by its signature (`serin up --webhook-secret-file`).",
         "new",
         like="asked",
     ),
     ("POST", "/v1/predictions"): Told(
-        "Take a batch of sampled answers; sending it again changes nothing.",
+        "Accept a batch of sampled answers; sending it again changes nothing.",
         "received, new, capture_ratio?",
         body=PredictionsBody,
         sent={"schema": "serin.predictions/v1", "predictions": []},
@@ -244,23 +246,23 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
 }
 
 ERRORS: Final = {
-    "json": ("400", "the body is no JSON"),
-    "unauthorized": ("401", "no token, or one that is nobody's any more; `WWW-Authenticate` is set"),
-    "webhook": ("401", "the signature, the time or the id of a delivery is not as it should be"),
-    "forbidden": ("403", "the token may not do this, or not for this model; the message names the role that may"),
+    "json": ("400", "the body is not JSON"),
+    "unauthorized": ("401", "no token, or one that is no longer valid; `WWW-Authenticate` is set"),
+    "webhook": ("401", "the signature, the time or the id of a delivery is wrong"),
+    "forbidden": ("403", "the token does not allow this, or not for this model; the message names the role that does"),
     "not_found": ("404", "there is no such route, release or command"),
-    "no_policy": ("404", "the model has no policy here"),
-    "method_not_allowed": ("405", "the route has no such method"),
-    "request_timeout": ("408", "the body did not come within 30 s"),
-    "conflict": ("409", "it cannot be now; the message says why"),
-    "request_entity_too_large": ("413", "the body has more than 16 MiB (webhooks that are signed: 256 KiB)"),
-    "content_type": ("415", "the body is not of the type that the route reads"),
-    "misdirected_request": ("421", "it was asked by a name that the controller does not have (`api_hosts`)"),
+    "no_policy": ("404", "the controller has no policy for the model"),
+    "method_not_allowed": ("405", "the route does not support the method"),
+    "request_timeout": ("408", "the body did not arrive within 30 s"),
+    "conflict": ("409", "not possible now; the message says why"),
+    "request_entity_too_large": ("413", "the body is larger than 16 MiB (signed webhooks: 256 KiB)"),
+    "content_type": ("415", "the body's content type is not one that the route reads"),
+    "misdirected_request": ("421", "the request used a host name that is not the controller's (`api_hosts`)"),
     "invalid": ("422", "a field of the body or the query is wrong; `field` names it"),
-    "failed": ("500", "what was asked for cannot be had here; the message says why"),
+    "failed": ("500", "the request cannot be fulfilled here; the message says why"),
     "internal": ("500", "a defect; the controller's log says more"),
-    "not_ready": ("503", "of `/ready`"),
-    "unavailable": ("503", "something that is needed does not answer; `field` names it, `Retry-After` is set"),
+    "not_ready": ("503", "`/ready` only"),
+    "unavailable": ("503", "something that the request needs does not answer; `field` names it, `Retry-After` is set"),
 }
 
 
