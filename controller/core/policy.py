@@ -10,28 +10,28 @@ from gates.policy import GatePolicy
 
 
 class OnDeadline(StrEnum):
-    """What happens to a release that did not pass its gates in time."""
+    """The end of a release that did not pass its gates in time."""
 
     HOLD = "hold"  # traffic back to stable, and a person decides
     ROLL_BACK = "roll_back"
 
 
 class OnDrift(StrEnum):
-    """What happens to an edit of the traffic table that was made without Serin."""
+    """The fate of an edit of the traffic table that was made without Serin."""
 
     HOLD = "hold"  # nothing goes on, and nothing is written over it, until a person has settled it
     RESTORE = "restore"  # it is replaced by what Serin wrote, and that is recorded
 
 
 class WithoutMirror(StrEnum):
-    """How a release proceeds if nothing can copy users' requests to the candidate."""
+    """The course of a release if nothing can copy users' requests to the candidate."""
 
     REFUSE = "refuse"  # none: it is held before it gets any traffic
     SKIP_SHADOW = "skip_shadow"  # from the suites to the first step: what shadow traffic would show is not judged
 
 
 class WhileStableRestarts(StrEnum):
-    """What users get while the serving version does not answer."""
+    """The answer that users get while the serving version does not answer."""
 
     FALLBACK = "fallback"  # the answers of the known good version
     REFUSE = "refuse"  # none: where answers of two versions must not be mixed
@@ -52,7 +52,7 @@ class Step:
 
 
 class LabelsBefore(StrEnum):
-    """How labels are used that recorded requests had before the release began."""
+    """The use of labels that recorded requests had before the release began."""
 
     IGNORED = "ignored"  # none: the candidate may have been trained on them
     HELD_OUT = "held_out"  # they count: it was not
