@@ -67,6 +67,11 @@ class _Read:
     accepted: bool
     owed: frozenset[str]
 
+    @property
+    def tests(self) -> bool:
+        """Return whether any gate's exact test is to be made at this look."""
+        return self.timing.due or bool(self.owed)
+
     def timing_of(self, gate: Gate[Any]) -> Timing:
         return replace(self.timing, due=True) if gate.name in self.owed and not self.timing.due else self.timing
 
@@ -114,7 +119,7 @@ class GateSet:
         owed: list[str] = []
         for gate in self._gates:
             after[gate.name], verdict = self._judge(gate, before[gate.name], read)
-            if self._owes(gate, verdict, read):
+            if read.tests and self._owes(gate, verdict, read):
                 owed.append(gate.name)
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
                 failures.setdefault(gate.name, Failure(gate.name, read.look.sequence, verdict.reason, verdict.freezes))
@@ -159,9 +164,9 @@ class GateSet:
         """Return the gate's next state and its verdict; the state as it was where it cannot use the look."""
         if _has_no_copies(gate, read.look):
             return state, _without_mirror(gate, read.look)
-        blocking = next((one for one in read.found if one.source == LOOK or one.source in gate.sources), None)
-        if blocking is not None:
-            return state, _error(gate, read.look, blocking)
+        for problem in read.found:
+            if problem.source == LOOK or problem.source in gate.sources:
+                return state, _error(gate, read.look, problem)
         after, verdict = _judged(gate, state, read.look, read.timing_of(gate))
         verdict = _suspecting(verdict, state, after)
         if gate.name in self._hurried and (wait := read.timing.labels.wait):

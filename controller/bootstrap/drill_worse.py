@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from controller.adapters.local.drill_news import News
 from controller.adapters.local.drill_package import copy_of
 from controller.bootstrap.drill_packages import ALTERED, exchanged, surer
 from controller.bootstrap.drill_undo import aborted
@@ -30,7 +31,7 @@ _BLAMED: Final[Mapping[Mode, str]] = {Mode.F2: "accuracy.", Mode.F6: "calibratio
 
 
 @dataclass
-class WorseVersion:
+class WorseVersion(News):
     """``register`` logs a package as the next version of the model, under these tags and no alias. ``requests``: how
     many a version has had, by traffic; None where nobody knows."""
 
@@ -45,7 +46,6 @@ class WorseVersion:
     _version: str = ""
     _command: Command | None = None
     _refused: str = ""
-    _told: list[str] = field(default_factory=list)
     _release: Release | None = None
     _told_of_gates: bool = False
 
@@ -85,15 +85,7 @@ class WorseVersion:
     def _removed(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def broken_off(self) -> str:
-        return ""
-
-    def told(self) -> Sequence[str]:
-        self._look()
-        told, self._told = self._told, []
-        return told
-
-    def _look(self) -> None:
+    def look(self) -> None:
         if self._command is None or self._refused or (self._release is not None and not self._release.active):
             return
         try:
@@ -111,11 +103,11 @@ class WorseVersion:
         self._release = release
 
     def is_over(self) -> bool:
-        self._look()
+        self.look()
         return bool(self._refused) or (self._release is not None and not self._release.active)
 
     def checks(self) -> Sequence[Check]:
-        self._look()
+        self.look()
         return (self._found(), self._kept_from_users())
 
     def _found(self) -> Check:
@@ -145,4 +137,5 @@ class WorseVersion:
     def _sent_to(self, release_id: str) -> set[str]:
         """Return the versions that users were answered by, as the journal of the release says."""
         found = (event_of(one) for one in self.service.entries(release_id) if one.kind == TrafficConfirmed.__name__)
-        return {version for event in found if isinstance(event, TrafficConfirmed) for version in event.weights_pct}
+        tables = (event.weights_pct for event in found if isinstance(event, TrafficConfirmed))
+        return {version for weights in tables for version, pct in weights.items() if pct > 0}

@@ -22,7 +22,8 @@ from controller.adapters.local.records import Record, Records
 from controller.adapters.mlflow.registry import MlflowRegistry
 from controller.bootstrap import drill_undo
 from controller.bootstrap.drill_load import LoadUsers, loading
-from controller.bootstrap.drill_sight import HomeLookout, batches, requests_of
+from controller.bootstrap.drill_metrics import batches, requests_of
+from controller.bootstrap.drill_sight import HomeLookout
 from controller.bootstrap.drill_worse import WorseVersion
 from controller.bootstrap.installations import service_of
 from controller.bootstrap.parts import parts_of
@@ -268,7 +269,7 @@ def _worse(ground: _Ground) -> WorseVersion:
         ground.home.drill,
         ground.service,
         lambda package, tags: registry.register(package, asked.model, tags=tags),
-        partial(requests_of, settings, asked.model, asked.times.over_within_s + GUARD_SPARE_S),
+        partial(requests_of, settings.prometheus, asked.model, asked.times.over_within_s + GUARD_SPARE_S),
         asked.by,
     )
 

@@ -19,7 +19,8 @@ from controller.adapters.remote.installation import RemoteInstallation
 from controller.bootstrap import drill_undo, drill_undo_afar
 from controller.bootstrap.afar import wire_to
 from controller.bootstrap.drill_counts import Counts, refused_by_interface
-from controller.bootstrap.drill_sight import AfarLookout, alerts_of, batches, faults_of, refused_of
+from controller.bootstrap.drill_metrics import alerts_of, batches, refused_of
+from controller.bootstrap.drill_sight import AfarLookout, faults_of
 from controller.bootstrap.drilling import GUARD_SPARE_S, Asked, under_load
 from controller.core.drills import By, Drill, Drilled, Means, Noted
 from controller.drilling import DrillPorts, drilled

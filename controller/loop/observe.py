@@ -73,31 +73,8 @@ def look_at(
     mirrored = table is not None and _all_mirrored(table) and (both_ways or share == 0)
     reading.cross_check(counts, got, found, mirrored=mirrored)
     reading.dealt(got, share)
-    start_s = release.looked_at_s or release.phase_since_s
-    if counts is not None and release.cursors.counters is not None:
-        start_s = release.cursors.counters_at_s
-    window = Window(start_s, now_s)
-    fields: dict[str, Any] = {}
-    if counts is not None:
-        fields |= look_fields.counted(counts, *arms)
-        copied_back = release.copied_back_pct or (release.sticky and _copied_back(table, *arms, both_ways=both_ways))
-        fields["former"] = counts.shadow.get(arms[0]) if copied_back else None
-        fields |= look_fields.by_users(counts, arms[0]) if release.sticky else {}
-    if got is not None:
-        fields["users"] = look_fields.users_of(got, counts, *arms, copied_back=release.copied_back_pct > 0)
-    if found is not None:
-        fields |= look_fields.sampled(found, sources.labelled)
-        fields["pair_profile"] = look_fields.pair_profile(found.pair_counts, classes)
-        impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
-        unseen = (one for one in found.unseen_slices if one.slice in reading.slices)
-        fields["unseen_slices"] = (*impossible, *unseen)
-    answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
-    for name, number, sampled in zip(("stable", "candidate"), arms, answers, strict=True):
-        usage = counts.usage[number] if counts is not None else None
-        fields[f"{name}_profile"] = look_fields.profile(usage, sampled, classes)
-        if counts is not None and usage is not None:
-            restarts = reading.restarts(number) if name == "candidate" else None
-            fields[f"{name}_resources"] = look_fields.resources(release, counts, number, window, restarts)
+    window = Window(_start_s(release, counts), now_s)
+    evidence = _evidence(reading, _Told(counts, got, found), table, window, classes, stable)
     look = Look(
         sequence=release.looks + 1,
         window=window,
@@ -113,9 +90,60 @@ def look_at(
         warming=reading.warming,
         sticky=release.sticky,
         earlier=tuple(earlier),
-        **fields,
+        **evidence,
     )
     return look, reading.cursors
+
+
+def _start_s(release: Release, counts: MetricCounts | None) -> float:
+    """Return where the counted differences start: after an outage of the metrics that is before the last look."""
+    if counts is not None and release.cursors.counters is not None:
+        return release.cursors.counters_at_s
+    return release.looked_at_s or release.phase_since_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the sources told; None where one did not."""
+
+    counts: MetricCounts | None
+    users: GatewayCounts | None
+    samples: SampleEvidence | None
+
+
+def _evidence(
+    reading: "_Reading",
+    told: _Told,
+    table: TrafficTable | None,
+    window: Window,
+    classes: tuple[str, ...],
+    stable: Manifest | None,
+) -> dict[str, Any]:
+    """Return what was told as fields of a look."""
+    release, arms, counts, found = reading.release, reading.versions, told.counts, told.samples
+    both_ways = release.mirrors_both_ways
+    fields: dict[str, Any] = {}
+    if counts is not None:
+        fields |= look_fields.counted(counts, *arms)
+        copied_back = release.copied_back_pct or (release.sticky and _copied_back(table, *arms, both_ways=both_ways))
+        fields["former"] = counts.shadow.get(arms[0]) if copied_back else None
+        fields |= look_fields.by_users(counts, arms[0]) if release.sticky else {}
+    if told.users is not None:
+        fields["users"] = look_fields.users_of(told.users, counts, *arms, copied_back=release.copied_back_pct > 0)
+    if found is not None:
+        fields |= look_fields.sampled(found, reading.labelled)
+        fields["pair_profile"] = look_fields.pair_profile(found.pair_counts, classes)
+        impossible = unseen_classes(reading.slices, stable.labels if stable is not None else ())
+        unseen = (one for one in found.unseen_slices if one.slice in reading.slices)
+        fields["unseen_slices"] = (*impossible, *unseen)
+    answers = (found.stable_answers, found.candidate_answers) if found is not None else (None, None)
+    for name, number, sampled in zip(("stable", "candidate"), arms, answers, strict=True):
+        usage = counts.usage[number] if counts is not None else None
+        fields[f"{name}_profile"] = look_fields.profile(usage, sampled, classes)
+        if counts is not None and usage is not None:
+            restarts = reading.restarts(number) if name == "candidate" else None
+            fields[f"{name}_resources"] = look_fields.resources(release, counts, number, window, restarts)
+    return fields
 
 
 class _Reading:
@@ -125,13 +153,14 @@ class _Reading:
         if release.stable is None:
             raise PermanentError(f"release {release.id} has no stable version to compare with")
         self._sources = sources
-        self._release = release
-        self._versions = (release.stable.number, release.candidate.number)
+        self.release = release
+        self.versions = (release.stable.number, release.candidate.number)
         self._now_s = now_s
         self.cursors = release.cursors
         self.faults: list[Fault] = []
         self.reference: Sequence[AnswerCounts] = ()
         self.slices = [part.name for part in release.policy.gates.slices]
+        self.labelled = sources.labelled
 
     def no_classes(self) -> SampleEvidence | None:
         """Nothing is read: which names are classes is not known, and a label that is read counts once."""
@@ -143,13 +172,13 @@ class _Reading:
         before = self.cursors
         cursor = CounterCursor(before.counters, before.counters_at_s) if before.counters is not None else None
         try:
-            counts = self._sources.metrics.counts(self._release.model, self._versions, cursor, at_s=self._now_s)
+            counts = self._sources.metrics.counts(self.release.model, self.versions, cursor, at_s=self._now_s)
         except TransientError as error:
             self.faults.append(Fault(METRICS, str(error)))
             if isinstance(error, AmbiguousError) and error.is_over(self._now_s):
                 self.cursors = replace(before, counters=None)
             return None
-        lost = counts.usage[self._versions[1]].worker_restarts
+        lost = counts.usage[self.versions[1]].worker_restarts
         self.cursors = replace(
             before,
             counters=dict(counts.cursor.values),
@@ -171,14 +200,14 @@ class _Reading:
             return None
         cursor = CounterCursor(before.gateway, before.gateway_at_s) if before.gateway is not None else None
         try:
-            counts = self._sources.metrics.gateway(self._release.model, self._versions, cursor, at_s=self._now_s)
+            counts = self._sources.metrics.gateway(self.release.model, self.versions, cursor, at_s=self._now_s)
         except TransientError as error:
             self.faults.append(Fault(GATEWAY, str(error)))
             if isinstance(error, AmbiguousError) and error.is_over(self._now_s):
                 self.cursors = replace(before, gateway=None)
             return None
         self.cursors = replace(before, gateway=dict(counts.cursor.values), gateway_at_s=counts.cursor.at_s)
-        if counts.times_untold and self._release.policy.gates.latency is not None:
+        if counts.times_untold and self.release.policy.gates.latency is not None:
             self.faults.append(Fault(GATEWAY_TIMES, f"not told by this gateway: {counts.times_untold}"))
         return counts
 
@@ -195,10 +224,10 @@ class _Reading:
         if self.cursors.gateway is None or self.cursors.counters is None:
             self.cursors = replace(self.cursors, arrived={})
             return
-        before = crosscheck.Arrived(self._release.cursors.arrived)
+        before = crosscheck.Arrived(self.release.cursors.arrived)
         now = before.plus(crosscheck.asked(users) if users is not None else {})
         now = now.plus(crosscheck.answered(counts) if counts is not None else {})
-        now = now.plus(crosscheck.sampled(found, *self._versions) if found is not None else {})
+        now = now.plus(crosscheck.sampled(found, *self.versions) if found is not None else {})
         if not (before.begun and self._gateway_in_step):
             all_told = counts is not None and users is not None and found is not None
             kept = now.of_pairs() if before.sums else {}
@@ -207,16 +236,16 @@ class _Reading:
         now = now.on_pairs(before, mirrored=mirrored and self._in_step)
         self.cursors = replace(self.cursors, arrived=dict(now.sums))
         if found is not None:
-            self.faults += crosscheck.unpaired(before, now, self._versions)
+            self.faults += crosscheck.unpaired(before, now, self.versions)
         if users is not None:
-            policy, captured = self._release.policy, self._sources.captured
-            copied = min(policy.mirror_pct, self._release.copied_back_pct or policy.mirror_pct) / 100
-            self.faults += crosscheck.contradictions(before, now, self._versions, captured=captured, copied=copied)
+            policy, captured = self.release.policy, self._sources.captured
+            copied = min(policy.mirror_pct, self.release.copied_back_pct or policy.mirror_pct) / 100
+            self.faults += crosscheck.contradictions(before, now, self.versions, captured=captured, copied=copied)
 
     def dealt(self, users: GatewayCounts | None, share: float) -> None:
         """Hold the shares that the gateway dealt against the one that was written: another one says something of the
         gateway, and nothing of the candidate."""
-        kept, faults = dealing.judged(self._release, dealing.dealt(self._release, users), share)
+        kept, faults = dealing.judged(self.release, dealing.dealt(self.release, users), share)
         self.cursors = replace(self.cursors, dealt=kept)
         self.faults += faults
 
@@ -224,9 +253,9 @@ class _Reading:
     def warming(self) -> bool:
         """Return whether any of what this look counts was served while a version warmed up. Replicas and the gateway
         may have been read at different times before."""
-        warm_at_s = replace(self._release, cursors=self.cursors).warm_at_s
-        before = self._release.cursors
-        since_s = [self._release.looked_at_s or self._release.phase_since_s]
+        warm_at_s = replace(self.release, cursors=self.cursors).warm_at_s
+        before = self.release.cursors
+        since_s = [self.release.looked_at_s or self.release.phase_since_s]
         since_s += [before.counters_at_s] if before.counters is not None else []
         since_s += [before.gateway_at_s] if before.gateway is not None else []
         return warm_at_s is not None and min(since_s) < warm_at_s
@@ -235,28 +264,28 @@ class _Reading:
     def _in_step(self) -> bool:
         """Return whether the look before was taken when it was due: not after a hold, while which nothing is
         mirrored."""
-        since_s = self._release.looked_at_s
+        since_s = self.release.looked_at_s
         return since_s is not None and self._is_recent(since_s)
 
     @property
     def _gateway_in_step(self) -> bool:
         """Return whether the gateway was read when it was due: of a longer time, not every sample is."""
-        before = self._release.cursors
+        before = self.release.cursors
         return before.gateway is not None and self._is_recent(before.gateway_at_s)
 
     def _is_recent(self, at_s: float) -> bool:
-        probation = self._release.phase is Phase.PROBATION
-        return self._now_s - at_s < _IN_STEP * self._release.policy.written_every_s(probation=probation)
+        probation = self.release.phase is Phase.PROBATION
+        return self._now_s - at_s < _IN_STEP * self.release.policy.written_every_s(probation=probation)
 
     def samples(self, counts: MetricCounts | None, names: LabelNames) -> SampleEvidence | None:
         """The reference is read once, as soon as its bins are known."""
-        before, samples, model = self.cursors, self._sources.samples, self._release.model
-        settled_before_s = self._now_s - self._release.policy.gates.labels.unmatched_grace_s
+        before, samples, model = self.cursors, self._sources.samples, self.release.model
+        settled_before_s = self._now_s - self.release.policy.gates.labels.unmatched_grace_s
         try:
             cursor = _sample_cursor(before, samples.latest())
             found = samples.since(
                 model,
-                *self._versions,
+                *self.versions,
                 cursor,
                 slices=[*self.slices, *self._watched(samples)],
                 names=names,
@@ -286,28 +315,26 @@ class _Reading:
 
     def _watched(self, samples: Samples) -> tuple[str, ...]:
         """Return the slices that are watched without being named: chosen once, by what stable answered lately."""
-        policy = self._release.policy.gates.accuracy_slices
+        policy = self.release.policy.gates.accuracy_slices
         if policy is None:
             return ()
         if self.cursors.watched_slices is None:
-            found = chosen(samples.last_answers(self._release.model, self._versions[0]), policy, self.slices)
+            found = chosen(samples.last_answers(self.release.model, self.versions[0]), policy, self.slices)
             self.cursors = replace(self.cursors, watched_slices=found)
         return self.cursors.watched_slices or ()
 
     def _reference(self, samples: Samples, cursor: SampleCursor, token_edges: Sequence[int]) -> Sequence[AnswerCounts]:
-        drift = self._release.policy.gates.drift
+        drift = self.release.policy.gates.drift
         if drift is None:
             return ()
-        since_s = self._release.started_at_s - drift.reference_s
-        return samples.reference(
-            self._release.model, self._versions[0], cursor, since_s=since_s, token_edges=token_edges
-        )
+        since_s = self.release.started_at_s - drift.reference_s
+        return samples.reference(self.release.model, self.versions[0], cursor, since_s=since_s, token_edges=token_edges)
 
     def restarts(self, number: str) -> int | None:
         """Return the restarts of the replica by whoever keeps it running, and of its workers by itself, since the first
         look."""
         try:
-            status = self._sources.deployments.status(self._release.model).get(number)
+            status = self._sources.deployments.status(self.release.model).get(number)
         except TransientError:  # said by what keeps it running; for this look the number is not known
             return None
         restarts = status.restarts if status is not None else None

@@ -205,7 +205,7 @@ def test_who_only_reads_a_policy_does_not_wait_for_what_gates_compute_with():
     assert done.stdout.strip() == "[]"
 
 
-_BESIDE_GATES = {"autoscaler.py", "drill_sight.py"}  # who scales by it, and who looks for it in a drill
+_BESIDE_GATES = {"autoscaler.py", "drill_metrics.py"}  # who scales by it, and who looks for it in a drill
 
 
 def test_a_gauge_of_replicas_is_known_by_four_files():

@@ -6,12 +6,13 @@ import shutil
 import subprocess
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from controller.adapters.local.command import serving_command
+from controller.adapters.local.drill_news import News
 from controller.adapters.local.loopback import get
 from controller.adapters.local.processes_os import end_groups, identity_of, start_process
 from controller.core.drills import Check
@@ -27,7 +28,7 @@ _HEALTH_WITHIN_S = 0.5
 
 
 @dataclass
-class AlteredPackage:
+class AlteredPackage(News):
     """A replica started on a copy of a package, two words of its vocabulary exchanged. It is known to no gateway and no
     controller, and ends with this process, however that ends (Linux)."""
 
@@ -35,7 +36,6 @@ class AlteredPackage:
     package: Path
     directory: Path  # of the copy, made and removed here
     _child: subprocess.Popen[bytes] | None = None
-    _told: list[str] = field(default_factory=list)
     _found: Check | None = None
 
     @property
@@ -65,17 +65,9 @@ class AlteredPackage:
     def _removed(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def broken_off(self) -> str:
-        return ""
-
-    def told(self) -> Sequence[str]:
-        self.is_over()
-        told, self._told = self._told, []
-        return told
-
-    def is_over(self) -> bool:
+    def look(self) -> None:
         if self._found is not None:
-            return True
+            return
         promise = "A replica whose tokenizer is another one is rejected before traffic"
         if self._child is not None and (code := self._child.poll()) is not None:
             last = _last_line(self._log_file)
@@ -84,6 +76,9 @@ class AlteredPackage:
             self._told.append(f"the replica refused its package: {last}")
         elif self._serves():
             self._found = Check(promise, Outcome.FAIL, "It serves.")
+
+    def is_over(self) -> bool:
+        self.look()
         return self._found is not None
 
     def _serves(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 import psutil
 
 from controller.adapters.local.drill_guard import Guard
+from controller.adapters.local.drill_news import News
 from controller.adapters.local.loopback import get
 from controller.adapters.local.processes_os import runs, signal_group
 from controller.adapters.local.records import Record, Records
@@ -92,7 +93,7 @@ class Slowed:
 
 
 @dataclass
-class Killed:
+class Killed(News):
     """One process ended by SIGKILL: an inference worker of a replica, or the replica with all that it runs. Nothing is
     to be undone: what ran is started again by whoever keeps it."""
 
@@ -104,7 +105,6 @@ class Killed:
     _pid: int = 0
     _before: frozenset[int] = frozenset()
     _again: str = ""
-    _told: list[str] = field(default_factory=list)
 
     @property
     def targets(self) -> Sequence[str]:
@@ -134,15 +134,7 @@ class Killed:
 
     def end(self) -> None: ...
 
-    def broken_off(self) -> str:
-        return ""
-
-    def told(self) -> Sequence[str]:
-        self._look()
-        told, self._told = self._told, []
-        return told
-
-    def _look(self) -> None:
+    def look(self) -> None:
         if self._again:
             return
         if self.worker:
@@ -157,11 +149,11 @@ class Killed:
             self._told.append(self._again)
 
     def is_over(self) -> bool:
-        self._look()
+        self.look()
         return bool(self._again)
 
     def checks(self) -> Sequence[Check]:
-        self._look()
+        self.look()
         promise = f"A {'worker' if self.worker else 'replica'} that ended is started again"
         if not self._again:
             return (Check(promise, Outcome.FAIL, f"Nothing took the place of process {self._pid}."),)
