@@ -11,6 +11,7 @@ from controller.adapters.kubernetes.client import KubernetesClient
 from controller.adapters.kubernetes.names import model_name
 from controller.adapters.kubernetes.resources import HTTP_ROUTES, RELEASE_POLICIES
 from controller.adapters.kubernetes.sight import ClusterSight
+from controller.api.callers import Refusals
 from controller.bootstrap.alerting import follow_policies
 from controller.bootstrap.controller import _readings, build
 from controller.bootstrap.installations import service_of
@@ -128,7 +129,7 @@ def test_the_controllers_metrics_say_that_the_cluster_is_away(home: Home, cluste
     controller = build(home, "one")
     try:
         with cluster.away(), pytest.raises(TransientError):
-            _readings(controller).tables()
+            _readings(controller, Refusals()).tables()
     finally:
         controller.close()
 

@@ -196,6 +196,7 @@ def test_a_worker_that_hangs_is_ended_and_replaced(built_package: Path) -> None:
     """Its requests get 504 when their time is over; it is ended once it said nothing for as long."""
     with replica(built_package, "--answer-timeout-s", "1") as running:
         worker = running.family()[2]
+        assert predict(running).status_code == 200  # a sign of life: it owes none that was asked for before
         worker.suspend()
         late = predict(running)
         assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
