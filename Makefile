@@ -10,6 +10,7 @@ EXPORT_STAMP := .venv-export/.serin-installed
 EXPORT_TORCH := 2.13.0  # the version that was tested; where pip has no build for a CPU alone, it is gigabytes
 EXPORT_TESTS ?= $(addprefix tests/serving/test_,export.py transformers.py families.py library.py released.py)
 WORKERS ?= 3  # test files that run at a time (tests/conftest.py): most of them wait for processes
+WORDS := $(addprefix tests/test_,docstrings.py docs.py glossary.py reference.py openapi.py)  # what a changed sentence breaks
 BENCHES := rollback path  # the quick ones; the others (see tests/bench) take from ten minutes to hours
 RULES = $(shell find deploy -name '*.rules.yml')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -45,12 +46,13 @@ $(EXPORT_STAMP): pyproject.toml constraints.txt deploy/install/setup.sh deploy/i
 check-deploy: setup  ## Check what stands in deploy/: the chart, images (built in a chroot by root), rules, routing, dashboards, runbooks, units; one line counts them
 	@SERIN_TEST_CLEAN_ROOT=$${SERIN_TEST_CLEAN_ROOT:-new} $(PYTHON) -m pytest --quiet tests/deploy
 
-check: setup  ## Check format, lint, types, import rules and Prometheus rules
+check: setup  ## Check format, lint, types, import rules, Prometheus rules, docstrings and docs
 	@ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
 	@ruff check --quiet .
 	@mypy --no-error-summary
 	@lint-imports --no-logo 2>&1 || exit 1
 	@if [ -n "$(RULES)" ]; then promtool check rules $(RULES); fi
+	@said=$$($(PYTHON) -m pytest --quiet $(WORDS) 2>&1) || { echo "$$said" >&2; exit 1; }
 
 format: setup  ## Format the code and mend what the linter can mend
 	@ruff format --quiet . && ruff check --quiet --fix .

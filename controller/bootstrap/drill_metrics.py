@@ -1,4 +1,4 @@
-"""What a Prometheus tells a drill: alerts of the model, the sizes of calls, requests that were answered or refused."""
+"""Alerts, sizes of calls and counts of requests of one model, as a Prometheus tells them to a drill."""
 
 import json
 from collections.abc import Iterator, Mapping

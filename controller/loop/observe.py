@@ -104,7 +104,7 @@ def _start_s(release: Release, counts: MetricCounts | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the sources told; None where one did not."""
+    """Answers of the sources; None where one gave none."""
 
     counts: MetricCounts | None
     users: GatewayCounts | None

@@ -1,4 +1,4 @@
-"""What is found out by looking, while a drill lasts, and told once."""
+"""News of a drill: facts found out by looking while it lasts, each told once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
