@@ -262,20 +262,16 @@ def _odd(pairs: tuple[LabelledPair, ...]) -> Odd:
     """
     found = []
     for place, pair in enumerate(pairs):
-        stable, candidate, chance = pair.stable, pair.candidate, pair.inclusion_probability
+        stable, candidate, chance, waited_s = pair.stable, pair.candidate, pair.inclusion_probability, pair.waited_s
+        sure, sure_too, brier, brier_too = stable.confidence, candidate.confidence, stable.brier, candidate.brier
         if not (
-            type(stable.confidence) is float
-            and type(candidate.confidence) is float
-            and type(stable.brier) is float
-            and type(candidate.brier) is float
-            and type(chance) is float
-            and 0.0 <= stable.confidence <= 1.0
-            and 0.0 <= candidate.confidence <= 1.0
-            and 0.0 <= stable.brier <= 2.0
-            and 0.0 <= candidate.brier <= 2.0
+            type(sure) is type(sure_too) is type(brier) is type(brier_too) is type(chance) is type(waited_s) is float
+            and 0.0 <= sure <= 1.0
+            and 0.0 <= sure_too <= 1.0
+            and 0.0 <= brier <= 2.0
+            and 0.0 <= brier_too <= 2.0
             and 0.0 < chance <= 1.0
-            and type(pair.waited_s) is float
-            and 0.0 <= pair.waited_s < math.inf
+            and 0.0 <= waited_s < math.inf
             and type(pair.truth) is str
             and pair.truth
             and not (pair.directed and stable.label == candidate.label)

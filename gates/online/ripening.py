@@ -1,5 +1,6 @@
 """Things that wait until their time counts: parts by time, few of them, whatever comes."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
@@ -9,6 +10,7 @@ PartT = TypeVar("PartT")
 ItemT = TypeVar("ItemT")
 CELLS_MAX: Final = 6
 CELLS_WITHIN: Final = 3  # of what has to be waited for: a cell is so much of it, and counts as late as its end
+_TIME: Final = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +28,21 @@ class Cells(Generic[PartT]):
         add: Callable[[PartT, PartT], PartT],
     ) -> "Cells[PartT]":
         """With items, each with its time. A new cell is so wide; where there are enough the last one is widened."""
-        until_s, groups, place = list(self.until_s), dict[int, list[ItemT]](), 0
-        for at_s, item in sorted(items, key=itemgetter(0)):
-            while place < len(until_s) and until_s[place] < at_s:
+        ordered, until_s, parts = sorted(items, key=_TIME), list(self.until_s), list(self.parts)
+        place = taken = 0
+        while taken < len(ordered):
+            first_s, last_s = ordered[taken][0], ordered[-1][0]
+            while place < len(until_s) and until_s[place] < first_s:
                 place += 1
-            if place == len(until_s) and place < CELLS_MAX:
-                until_s.append(at_s + width_s)
-            elif place == len(until_s):
-                place, until_s[-1] = place - 1, at_s
-            groups.setdefault(place, []).append(item)
-        parts = list(self.parts)
-        for place, group in groups.items():
-            part = part_of(group)
+            place = min(place, CELLS_MAX - 1)
+            if place == len(until_s):
+                until_s.append(first_s + width_s)
+            if place == CELLS_MAX - 1:
+                until_s[place] = max(until_s[place], last_s)
+            end = len(ordered) if last_s <= until_s[place] else bisect_right(ordered, until_s[place], taken, key=_TIME)
+            part = part_of([item for _, item in ordered[taken:end]])
             parts[place:] = [add(parts[place], part), *parts[place + 1 :]] if place < len(parts) else [part]
+            taken = end
         return Cells(tuple(until_s), tuple(parts))
 
     def ripe(self, counted_s: float) -> "tuple[tuple[PartT, ...], Cells[PartT]]":

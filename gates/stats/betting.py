@@ -8,6 +8,7 @@ at any time with probability at most ``alpha`` (Ville). The mean over several be
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gates.stats.numerics import boundary, log_mean_exp
 
@@ -47,6 +48,8 @@ def log_capitals(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> l
     Bets are shares of the largest one that cannot lose everything when ``mean_max`` is zero; for a larger mean they
     shrink so that no factor turns negative.
     """
+    if not mean_max:
+        return [counts.plus * won + counts.minus * lost for won, lost in _logs(tuple(bets))]
     largest = 1 + max(mean_max, 0.0)
     won, lost, same = 1 - mean_max, 1 + mean_max, mean_max
     log1p, plus, minus, zero = math.log1p, counts.plus, counts.minus, counts.zero
@@ -54,6 +57,12 @@ def log_capitals(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> l
         plus * log1p(size * won) + minus * log1p(-size * lost) + zero * log1p(-size * same)
         for size in [bet / largest for bet in bets]
     ]
+
+
+@lru_cache(maxsize=64)
+def _logs(bets: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """The logarithms that +1 and -1 add to the capital of each bet on a mean above 0; they stay the same."""
+    return tuple((math.log1p(bet), math.log1p(-bet)) for bet in bets)
 
 
 def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> float:

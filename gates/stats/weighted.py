@@ -55,7 +55,7 @@ class Drawn:
         if probabilities and min(probabilities) == max(probabilities):  # as nearly always
             weight, count = 1 / probabilities[0], len(values)
             square, total = weight * weight, math.fsum(values)
-            squared = math.fsum(value * value for value in values)
+            squared = math.fsum([value * value for value in values])
             return self + Drawn(count, weight * count, weight * total, square * count, square * total, square * squared)
         weights = [1 / probability for probability in probabilities]
         totals = [weight * value for weight, value in zip(weights, values, strict=True)]

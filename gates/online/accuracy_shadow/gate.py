@@ -93,7 +93,8 @@ class PairedAccuracyGate:
         # Otherwise what earlier looks were evidence of is not known.
         kept = losses.basis == state.losses.basis and not hold
         disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
-        by_labels = log_mean_exp(self._log_safe(losses, disagreement)) if not hold else -math.inf
+        log_safe = self._log_safe(losses, disagreement)
+        by_labels = log_mean_exp(log_safe) if not hold else -math.inf
         by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
         safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT - losses.share_weight), by_agreement))
         restarts = state.restarts.begin(look.window.start_s, state.losses.counts)
@@ -111,7 +112,7 @@ class PairedAccuracyGate:
             waiting=cells.parts,
             mix=state.mix.add(look) if self.slice is None else state.mix,
         )
-        return state, self._verdict(state, look, timing, found.since)
+        return state, self._verdict(state, look, timing, found.since, log_safe)
 
     def _due(
         self, state: PairedAccuracyState, pairs: list[LabelledPair], look: Look, times: LabelTimes
@@ -146,8 +147,11 @@ class PairedAccuracyGate:
         counts = [part for part in look.slice_pairs if part.slice == self.slice]
         return pairs, sum(part.agreed for part in counts), sum(part.disagreed for part in counts)
 
-    def _verdict(self, state: PairedAccuracyState, look: Look, timing: Timing, late: Trinomial | None) -> Verdict:
-        """``late``: the losses of the time in which there is most evidence of one, where it begins late."""
+    def _verdict(
+        self, state: PairedAccuracyState, look: Look, timing: Timing, late: Trinomial | None, log_safe: list[float]
+    ) -> Verdict:
+        """``late``: the losses of the time in which there is most evidence of one, where it begins late. ``log_safe``:
+        the log evidence of each bet for a pass."""
         policy, counts, hold = self.policy, state.losses.counts, timing.labels.hold
         points = 100 * state.losses.kept_mean(state.disagreement)
         every = 100 * state.losses.mean(state.disagreement)
@@ -167,7 +171,7 @@ class PairedAccuracyGate:
             points=lost if outcome is Outcome.FAIL else points,
             since=late,
             margin_points=policy.margin_points,
-            needed=self._needed(state) if outcome is Outcome.INCONCLUSIVE else None,
+            needed=self._needed(state.labels, log_safe) if outcome is Outcome.INCONCLUSIVE else None,
             waiting=sum(part.labels for part in state.waiting),
             unlikely=look.least_likely,
             mix=state.mix,
@@ -206,7 +210,6 @@ class PairedAccuracyGate:
         low, high = state.losses.bounds(self.policy.bets, alpha / 2, (narrowest, widest))
         return Interval(100 * max(low, -widest), 100 * min(high, widest), 1 - alpha)
 
-    def _needed(self, state: PairedAccuracyState) -> int | None:
+    def _needed(self, labels: int, log_safe: list[float]) -> int | None:
         """Labels, at the rate at which evidence for a pass grew so far."""
-        best = max(self._log_safe(state.losses, state.disagreement))
-        return samples_to_settle(state.labels, best, math.log(len(self.policy.bets) / self.promotion_alpha))
+        return samples_to_settle(labels, max(log_safe), math.log(len(self.policy.bets) / self.promotion_alpha))

@@ -158,7 +158,7 @@ class WatchedSlicesGate:
         watched = self._tested(watched, of_slices, weighable=after.weighable)
 
         truths = self._counted(state.truths, _by_truth(look.pairs, after.chance), self.policy.truths_max)
-        truths = self._tested(truths, [(_truth(pair), pair) for pair in apart], weighable=after.weighable)
+        truths = self._tested(truths, [(_name_of(pair.truth), pair) for pair in apart], weighable=after.weighable)
 
         if timing.labels.hold:  # nothing is concluded from any label now
             watched, truths = ([replace(one, peak=0.0) for one in some] for some in (watched, truths))
@@ -254,23 +254,21 @@ def _number_of(state: SlicesState) -> str:
     return " and ".join(f"{number} {one if number == 1 else more}" for number, one, more in numbers if number)
 
 
-def _truth(pair: LabelledPair) -> str:
-    return f"{_TRUTH}{pair.truth}"
+def _name_of(truth: str) -> str:
+    return f"{_TRUTH}{truth}"
 
 
 def _by_truth(pairs: Sequence[LabelledPair], chance: float) -> list[tuple[str, float, float]]:
     """The labelled pairs that agree and that do not, by class: those by chance, for labels that were asked for say
     nothing of how often the versions agree. A class that has no others is there, too."""
-    counts: dict[str, tuple[float, float]] = {}
+    agreed: dict[str, float] = {}
+    disagreed: dict[str, float] = {}
     for pair in pairs:
-        agreed, disagreed = counts.get(_truth(pair), (0.0, 0.0))
-        stands_for = 0.0 if pair.directed else chance / pair.inclusion_probability
-        if pair.stable.label == pair.candidate.label:
-            agreed += stands_for
-        else:
-            disagreed += stands_for
-        counts[_truth(pair)] = agreed, disagreed
-    return [(name, *counted) for name, counted in counts.items()]
+        same, truth = pair.stable.label == pair.candidate.label, pair.truth
+        counts, others = (agreed, disagreed) if same else (disagreed, agreed)
+        counts[truth] = counts.get(truth, 0.0) + (0.0 if pair.directed else chance / pair.inclusion_probability)
+        others.setdefault(truth, 0.0)
+    return [(_name_of(truth), counted, disagreed[truth]) for truth, counted in agreed.items()]
 
 
 def _told(one: Watched) -> str:
