@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -520,6 +521,22 @@ class TestRemoval:
         assert end_recorded(world.directory, grace_s=0.3) == ["intent-v6", "intent-vparent", "intent-vstubborn"]
         assert not any(map(_runs, pids))
         assert deployments.status("intent") == {}
+
+    def test_a_copy_of_the_folder_has_none_of_its_processes(self, world: World, tmp_path: Path) -> None:
+        """A backup that somebody looks at ends no replica of the installation it was made of, and takes none over. A
+        folder that was moved keeps what runs for it."""
+        deployments = world.controller()
+        world.ready(deployments, "6")
+        copy = replace(world, directory=tmp_path / "copy", controllers=[])
+        shutil.copytree(world.directory, copy.directory)
+        assert copy.controller().status("intent") == {}
+        assert end_recorded(copy.directory, grace_s=0.3) == []
+        assert _runs(world.pid("6"))
+        world.ready(deployments, "6")
+        moved, pid = tmp_path / "moved", world.pid("6")
+        world.directory.rename(moved)
+        assert end_recorded(moved, grace_s=0.3) == ["intent-v6"]
+        assert not _runs(pid)
 
     def test_threads_may_ask_while_the_loop_works(self, world: World) -> None:
         """The page reads statuses while the loop starts deployments: one start each, no exception."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -395,6 +396,19 @@ class TestEnd:
             os.kill(pids["kept"], signal.SIGKILL)
             looked(supervisor, lambda: recorded(home.directory)["kept"] != pids["kept"], what="a new one in its place")
         eventually(lambda: not any(map(runs, set(now.values()) - {os.getpid()})), what="all of it to be gone")
+
+    def test_a_copy_of_a_home_ends_nothing_of_the_home(self, home: Home, tmp_path: Path) -> None:
+        """Somebody looks at a backup beside the service, and says `serin down` there. A home that was moved is up."""
+        with home.supervisor(replace(server("gateway", home.directory), data_plane=True)) as supervisor:
+            assert supervisor.start()
+            copy = tmp_path.with_name(f"{tmp_path.name}-copy")
+            shutil.copytree(home.directory, copy)
+            assert running_supervisor(copy) is None
+            assert end_leftovers(copy, grace_s=0.5) == []
+            assert runs(recorded(home.directory)["gateway"])
+            home.directory.rename(moved := tmp_path.with_name(f"{tmp_path.name}-moved"))
+            assert running_supervisor(moved) is not None
+            moved.rename(home.directory)
 
     def test_without_a_record_what_runs_is_found_by_its_mark(self, home: Home) -> None:
         """`serin down` leaves nothing behind, whatever became of the file."""

@@ -6,13 +6,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from controller.adapters.local.marks import running_marked
+from controller.adapters.local.marks import is_anothers, running_marked
 from controller.adapters.local.processes_os import ProcessIdentity, end_groups, group_runs, identity_from, runs
 from controller.errors import UsageError
 from controller.files import replace_file
 
 PROCESSES_FILE = "processes.json"
 SUPERVISOR = "serin up"
+_KEPT_BY = "kept_by"  # of each entry: the home that it is of, for a copy of the home has a copy of the record
 
 
 class KeptRecord:
@@ -20,6 +21,7 @@ class KeptRecord:
 
     def __init__(self, home: Path) -> None:
         self._path = home / PROCESSES_FILE
+        self._kept_by = str(home.resolve())
         self._written = ""
 
     def write(self, entries: Mapping[str, ProcessIdentity]) -> None:
@@ -28,7 +30,8 @@ class KeptRecord:
         Raises:
             TransientError: it cannot be written.
         """
-        text = json.dumps({name: asdict(identity) for name, identity in entries.items()}, indent=1)
+        told = {name: {**asdict(identity), _KEPT_BY: self._kept_by} for name, identity in entries.items()}
+        text = json.dumps(told, indent=1)
         if self._stands(text):
             return
         replace_file(self._path, text)
@@ -84,9 +87,13 @@ def end_leftovers(home: Path, *, grace_s: float = 15.0) -> list[str]:
 
 def recorded(home: Path) -> dict[str, ProcessIdentity]:
     """The processes of the record, by name, whether they run or not. Nothing where it is damaged: the marks of the
-    processes tell."""
+    processes tell. Nothing of another home's, of which this one is a copy."""
     try:
         entries = json.loads((home / PROCESSES_FILE).read_text(encoding="utf-8"))
-        return {name: identity_from(identity) for name, identity in entries.items()}
+        return {
+            name: identity_from(entry)
+            for name, entry in entries.items()
+            if not is_anothers(entry.get(_KEPT_BY, ""), home)
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

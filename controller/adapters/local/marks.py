@@ -47,6 +47,15 @@ def keeper_of(pid: int) -> str:
     return _environment(pid).get(_KEEPER, "")
 
 
+def is_anothers(kept_by: str, keeper: Path) -> bool:
+    """Return whether a process that is kept for the folder ``kept_by`` is none of ``keeper``'s: a copy of a home holds
+    the records of the home that it was made from. A home that was moved keeps what it had."""
+    try:
+        return bool(kept_by) and not os.path.samefile(kept_by, keeper)
+    except OSError:  # that folder is there no more
+        return False
+
+
 def environment_of(identity: ProcessIdentity) -> Mapping[str, str]:
     """As it was when the process was started; empty where it is not told."""
     return _environment(identity.pid)

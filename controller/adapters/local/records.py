@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from controller.adapters.local.marks import running_marked, told_settings
-from controller.adapters.local.processes_os import ProcessIdentity, identity_from
+from controller.adapters.local.marks import is_anothers, keeper_of, running_marked, told_settings
+from controller.adapters.local.processes_os import ProcessIdentity, identity_from, runs
 from controller.errors import PermanentError, TransientError
 from controller.files import replace_file
 from controller.reserve import make_room
@@ -98,7 +98,8 @@ class _Listing:
 
 @dataclass(slots=True)
 class Records:
-    """The folder of records, logs and port files. One writer at a time.
+    """The folder of records, logs and port files. One writer at a time. A record whose process is kept for another
+    folder, of which this one is a copy, is none.
 
     A record that cannot be written is kept here, and written later: what this process started is never started twice.
     One that was damaged or deleted is made anew from the process itself, if that runs.
@@ -108,6 +109,7 @@ class Records:
     now_s: Callable[[], float] = time.monotonic
     _unwritten: dict[str, Record] = field(default_factory=dict)
     _listing: _Listing | None = None
+    _anothers: dict[ProcessIdentity, bool] = field(default_factory=dict)
 
     def load(self, name: str) -> Record | None:
         """Return the record; None where there is no such deployment, so far as its record tells: see ``found``."""
@@ -115,7 +117,7 @@ class Records:
             return self.save(self._unwritten[name])
         path = self._path(name)
         try:
-            return _decoded(json.loads(path.read_text(encoding="utf-8")), self.now_s())
+            return self._ours(_decoded(json.loads(path.read_text(encoding="utf-8")), self.now_s()))
         except FileNotFoundError:
             return None
         except _DAMAGED as error:
@@ -186,8 +188,16 @@ class Records:
         found = []
         for path in sorted(self.directory.glob("*.json")):
             with suppress(*_UNREADABLE):
-                found.append(_decoded(json.loads(path.read_text(encoding="utf-8")), self.now_s()))
-        return found
+                found.append(self._ours(_decoded(json.loads(path.read_text(encoding="utf-8")), self.now_s())))
+        return [record for record in found if record is not None]
+
+    def _ours(self, record: Record) -> Record | None:
+        """The record, unless its process runs for another folder."""
+        identity = record.identity
+        if identity not in self._anothers:
+            anothers = runs(identity) and is_anothers(keeper_of(identity.pid), self.directory)
+            self._anothers[identity] = anothers
+        return None if self._anothers[identity] else record
 
     def save(self, record: Record) -> Record:
         """Write the record; where that is refused, it is kept in memory until it is not."""
