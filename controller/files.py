@@ -127,6 +127,18 @@ def locked(path: Path, *, source: Source) -> Iterator[None]:
         os.close(file)
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether somebody holds the lock file; False where there is none."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(file)
+    finally:
+        os.close(file)
+
+
 def _opened(path: Path) -> int:
     """Return the lock's file, opened: where nothing can be written, a lock that is there can be held all the same."""
     try:

@@ -43,7 +43,6 @@ _REGISTRY_READY_WITHIN_S = 300.0  # MLflow imports for ten seconds of processor 
 _STARTED_FROM = "SERIN_BOOTSTRAP"  # of Envoy's environment: one that was started from other settings is not taken up
 
 __all__ = [
-    "controller_answers",
     "end_everything",
     "free_port",
     "free_ports",
@@ -99,14 +98,6 @@ def make_private(home: Home) -> int:
 def refuse_if_up(home: Home) -> None:
     """Raise UsageError where `serin up` runs in this home: nothing of what it relies on may be written then."""
     refuse_second(home.path)
-
-
-def controller_answers(settings: Settings) -> bool:
-    """Return whether a controller of this installation runs, by whomever it was started."""
-    try:
-        return get(settings.api + HEALTH_ROUTE, timeout_s=_ANSWERS_WITHIN_S)[0] == 200
-    except OSError:
-        return False
 
 
 def gateway_answers(settings: Settings) -> bool:

@@ -5,6 +5,7 @@ the controller is known by the word of the home that it runs in, so that another
 """
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,22 +20,24 @@ from controller.adapters.envoy.admin import BOOTSTRAP_FILE
 from controller.adapters.envoy.bootstrap import is_ready
 from controller.adapters.envoy.clusters import Addresses
 from controller.adapters.envoy.tables import read_clusters
-from controller.adapters.local.kept import running_supervisor
-from controller.adapters.local.loopback import accepts_connections, get
+from controller.adapters.local.kept import recorded, running_supervisor
+from controller.adapters.local.loopback import get, status_of
 from controller.adapters.local.ports import holder_of
+from controller.adapters.local.processes_os import runs
 from controller.adapters.local.records import Record, Records
 from controller.config.settings import Home, Settings
 from controller.config.variables import INSTALLATION_KEY
 from controller.core.parts import Kind, Part
 from controller.core.traffic import TrafficTable
 from controller.errors import SerinError
+from controller.files import is_locked
 from controller.naming import deployment_named
 from serving.contract import HEALTH_ROUTE
 
 ANSWERS_WITHIN_S: Final = 2.0
 _KEPT_S: Final = 2.0
 _OK: Final = 200
-_PORTS: Final = {"http": 80, "https": 443}
+_BROKEN: Final = 500  # from this status on it is the server that fails, and not who asks
 _LOG_LINE_BYTES: Final = 1_500
 _ASKED_AT_ONCE: Final = 16
 
@@ -75,6 +78,16 @@ def parts_of(home: Home, tables: Mapping[str, TrafficTable]) -> Sequence[Part]:
         return tuple(pool.map(_asked, questions))
 
 
+def why_a_word_waits(home: Home) -> str:
+    """Return why no controller takes up now what somebody asks for, and when one will; empty where one does."""
+    settings = home.load()
+    kept = _Kept(home, here=settings.runtime is None)
+    if kept.here and not kept.supervised and not is_locked(home.controller_lock):
+        return "no controller runs here: it waits until `serin up` starts one."
+    part = _asked(_of_the_controller(home, settings, kept))
+    return part.fault and f"{part.name} at {part.place} {part.fault}: it waits until that answers. {part.way_out}"
+
+
 def word_of(home: Home) -> str:
     """The word that tells the home from any other, copies of it too; empty where no controller has run there yet."""
     try:
@@ -94,18 +107,20 @@ def _questions(home: Home, settings: Settings, tables: Mapping[str, TrafficTable
         part = Part(Kind.GATEWAY, "the gateway (Envoy)", settings.gateway)
         yield _Question(part, partial(_gateway, home, settings), kept.way_out("envoy"))
         yield from _of_replicas(home, tables, kept)
-    part = Part(Kind.CONTROLLER, "the controller", settings.api)
-    yield _Question(part, partial(_controller, home, settings), kept.way_out("controller"))
+    yield _of_the_controller(home, settings, kept)
     own = settings.registry_url is None
     part = Part(Kind.REGISTRY, "the registry (MLflow)", settings.registry)
-    ask = partial(_own, home, settings.mlflow_port, "/health") if own else partial(_listens, settings.registry)
-    yield _Question(part, ask, kept.way_out("mlflow") if own else f"See why nobody listens at {settings.registry}.")
+    ask = partial(_own, home, settings.mlflow_port, "/health") if own else partial(_serves, settings.registry)
+    yield _Question(part, ask, kept.way_out("mlflow") if own else f"See what is wrong at {settings.registry}.")
     own = settings.prometheus_url is None
     part = Part(Kind.METRICS, "Prometheus", settings.prometheus)
-    ask = partial(_own, home, settings.prometheus_port, "/-/ready") if own else partial(_listens, settings.prometheus)
-    yield _Question(
-        part, ask, kept.way_out("prometheus") if own else f"See why nobody listens at {settings.prometheus}."
-    )
+    ask = partial(_own, home, settings.prometheus_port, "/-/ready") if own else partial(_serves, settings.prometheus)
+    yield _Question(part, ask, kept.way_out("prometheus") if own else f"See what is wrong at {settings.prometheus}.")
+
+
+def _of_the_controller(home: Home, settings: Settings, kept: "_Kept") -> _Question:
+    part = Part(Kind.CONTROLLER, "the controller", settings.api)
+    return _Question(part, partial(_controller, home, settings), kept.way_out("controller"))
 
 
 def _of_replicas(home: Home, tables: Mapping[str, TrafficTable], kept: "_Kept") -> Iterator[_Question]:
@@ -164,11 +179,15 @@ def _controller(home: Home, settings: Settings) -> str:
         return _why(error)
     except ValueError:
         return "is not what answers there"
-    if status != _OK or not isinstance(told, dict):
+    if status != _OK:
         return f"answers with status {status}"
+    if not isinstance(told, dict):
+        return "is not what answers there"
     word = told.get(INSTALLATION_KEY, "")
-    if word and word != word_of(home):  # one of an earlier version says none
+    if word and word != word_of(home):
         return "does not answer: another home's controller has the port"
+    if not word and not is_locked(home.controller_lock):  # one of an earlier version says none, and holds its lock
+        return "is not what answers there"
     return ""
 
 
@@ -197,12 +216,15 @@ def _answers_ok(url: str) -> str:
     return "" if status == _OK else f"answers with status {status}"
 
 
-def _listens(url: str) -> str:
-    """Somebody else's, who may want to know who asks, or to be asked by TLS."""
-    parts = urlsplit(url)
-    port = parts.port or _PORTS.get(parts.scheme, 80)
-    listens = accepts_connections(parts.hostname or "", port, timeout_s=ANSWERS_WITHIN_S)
-    return "" if listens else "takes no connection"
+def _serves(url: str) -> str:
+    """Somebody else's, who may want to know who asks: whatever it says is an answer, but that it is broken."""
+    try:
+        status = status_of(url, timeout_s=ANSWERS_WITHIN_S)
+    except ssl.SSLError:  # it wants to know who asks before anything is said
+        return ""
+    except OSError as error:
+        return _why(error)
+    return "" if status < _BROKEN else f"answers with status {status}"
 
 
 def _why(error: Exception) -> str:
@@ -231,7 +253,12 @@ class _Kept:
             return ""
         if not self.supervised:
             return f"`serin up --home {self.home.path}` starts what is missing."
-        return f"`serin up` starts it again and again; {self._log(self.home.logs / f'{name}.log')}" if name else ""
+        if not name:
+            return ""
+        does = "`serin up` starts it again and again"
+        if (it := recorded(self.home.path).get(name)) is not None and runs(it):
+            does = f"It runs as process {it.pid}: if it stays so, `kill -9 {it.pid}` has `serin up` start it anew"
+        return f"{does}; {self._log(self.home.logs / f'{name}.log')}"
 
     def way_out_of(self, replica: str) -> str:
         if not self.supervised:

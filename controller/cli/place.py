@@ -60,13 +60,14 @@ class Place:
         with service_of(writing_home(self.home) if writing else home_at(self.home)) as service:
             yield service
 
-    def has_controller(self) -> bool:
-        """Return whether a controller answers there: one elsewhere does, or nothing had been asked of it."""
+    def why_it_waits(self) -> str:
+        """Return why no controller takes up now what was asked for, and when one will; empty where one does: one
+        elsewhere has answered already."""
         if self.server is not None:
-            return True
-        from controller.bootstrap.local import controller_answers
+            return ""
+        from controller.bootstrap.parts import why_a_word_waits
 
-        return controller_answers(home_at(self.home).load())
+        return why_a_word_waits(home_at(self.home))
 
 
 def at_a_place(command: Callable[..., None]) -> Callable[..., None]:

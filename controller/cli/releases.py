@@ -127,7 +127,7 @@ def again(
         say_json({**_asked(asked, "", taken_up=False), "champion": champion})
         return
     say(f"{model}: version {asked.version} has the files of version {champion}.")
-    takes = "the controller takes it up at its next round." if place.has_controller() else _why_it_waits(place)
+    takes = place.why_it_waits() or "the controller takes it up at its next round."
     say(f"{model}: release of version {asked.version} asked for; {takes}")
 
 
@@ -163,9 +163,7 @@ def _taken_up(installation: "Installation", asked: Command) -> bool:
 
 
 def _why_it_waits(place: Place) -> str:
-    if place.has_controller():
-        return "the controller has not taken it up yet; `serin status` shows what it does."
-    return "no controller runs here: it waits until `serin up` starts one."
+    return place.why_it_waits() or "the controller has not taken it up yet; `serin status` shows what it does."
 
 
 def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: float, output: Output) -> NoReturn:

@@ -14,7 +14,7 @@ from controller.errors import SerinError, UsageError
 from controller.naming import model_named
 
 ASKED_SCHEMA = "serin.asked/v1"
-_NOBODY_TAKES_IT_UP = "no controller runs here: it waits until `serin up` starts one. `serin rollback` needs none."
+_WITHOUT_IT = "`serin rollback` needs no controller."
 _MOVED = {
     "get": "`serin status MODEL` shows a release and its gates, `serin why RELEASE` what decided it, "
     "`serin release list` all of them",
@@ -107,14 +107,15 @@ def _ask(place: Place, ask: Ask, model: str, reason: str, by: str, output: Outpu
         command, new = words[ask](model, reason=reason, by=by or asker(), command_id=command_id)
     if output is Output.JSON:
         told = {"schema": ASKED_SCHEMA, "ask": ask, "model": model, "command": command.id, "new": new}
-        has_controller = place.has_controller()
-        say_json({**told, "foreseen": foreseen.sentence, "acts": foreseen.acts, "controller": has_controller})
+        answers = not place.why_it_waits()
+        say_json({**told, "foreseen": foreseen.sentence, "acts": foreseen.acts, "controller": answers})
         return
     if foreseen.sentence:
         say(f"{model}: {foreseen.sentence}")
     if foreseen.acts:
-        waits = "the controller takes it up at its next round." if place.has_controller() else _NOBODY_TAKES_IT_UP
-        say(f"{model}: {ask} asked for; {waits}")
+        waits = place.why_it_waits()
+        then = f"{waits} {_WITHOUT_IT}" if waits else "the controller takes it up at its next round."
+        say(f"{model}: {ask} asked for; {then}")
 
 
 def _foreseen(place: Place, ask: Ask, model: str) -> Foreseen:

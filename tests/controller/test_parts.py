@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,9 +16,10 @@ from typer.testing import CliRunner, Result
 from controller.adapters.envoy.encoding import RouteOptions
 from controller.adapters.envoy.tables import read_routes, write_routes
 from controller.adapters.envoy.traffic import EnvoyTraffic
+from controller.adapters.local.kept import SUPERVISOR, KeptRecord
 from controller.adapters.local.processes_os import identity_of
 from controller.adapters.local.records import Record, Records
-from controller.bootstrap.parts import parts_of, word_of
+from controller.bootstrap.parts import parts_of, why_a_word_waits, word_of
 from controller.bootstrap.sight import LocalSight
 from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
@@ -25,6 +27,8 @@ from controller.config.settings import Home, Settings
 from controller.core.parts import Grade, Kind, Part, standing
 from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
+from controller.errors import Source
+from controller.files import locked
 from controller.journal.codec import record_of
 from controller.ports.journal import Entry
 from tests.controller import releases
@@ -257,6 +261,52 @@ def test_another_homes_controller_is_no_answer(installed: Installed) -> None:
     told = installed.doctor()
     assert told.exit_code == 4
     assert "does not answer: another home's controller has the port" in told.stdout
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("body", ['{"status": "UP"}', "{}", "[]", "<html>"])
+def test_whatever_else_answers_at_its_port_is_no_controller(installed: Installed, body: str) -> None:
+    """Many programs have a health route, and tell it in JSON. Nobody is told that such a one takes a word up."""
+    installed.others["controller"].body = body.encode()
+    assert installed.grade() is Grade.STANDS_STILL
+    assert "nothing is decided: the controller" in " ".join(installed.status().stdout.split())
+    assert why_a_word_waits(installed.home) == "no controller runs here: it waits until `serin up` starts one."
+    installed.others["controller"].body = json.dumps({"installation": word_of(installed.home)}).encode()
+    with locked(installed.home.controller_lock, source=Source.HOME):
+        assert why_a_word_waits(installed.home) == ""
+
+
+@pytest.mark.integration
+def test_what_runs_and_does_not_answer_is_not_said_to_be_started_again(installed: Installed) -> None:
+    """`serin up` starts what has ended; of what hangs it is said how it is ended."""
+    mine = identity_of(os.getpid())
+    assert mine is not None
+    KeptRecord(installed.home.path).write(
+        {SUPERVISOR: mine, "controller": mine, "mlflow": replace(mine, start_ticks=0)}
+    )
+    installed.others["controller"].is_well = installed.others["mlflow"].is_well = False
+    told = " ".join(installed.doctor().stdout.split())
+    assert f"It runs as process {mine.pid}: if it stays so, `kill -9 {mine.pid}` has `serin up` start it anew" in told
+    assert told.count("`serin up` starts it again and again") == 1
+    assert f"It runs as process {mine.pid}" in why_a_word_waits(installed.home)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("which", ["registry_url", "prometheus_url"])
+def test_a_registry_of_others_that_is_broken_or_hangs_does_not_answer(installed: Installed, which: str) -> None:
+    """A proxy answers before it with 503, or takes connections for one that is gone. Whoever refuses us is there."""
+    other = installed.others["mlflow"]
+
+    def told(url: str) -> str:
+        installed.home.save(replace(installed.home.load(), **{which: url}))
+        return " ".join(installed.doctor().stdout.split())
+
+    assert f"at {other.url} answers" in told(other.url)
+    other.is_well = False
+    assert f"at {other.url} answers with status 503 See what is wrong at {other.url}." in told(other.url)
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        at = f"http://127.0.0.1:{hangs.getsockname()[1]}"
+        assert f"at {at} did not answer within 2 s See what is wrong at {at}." in told(at)
 
 
 @pytest.mark.integration

@@ -74,6 +74,32 @@ def get(url: str, *, timeout_s: float, token: str = "") -> tuple[int, bytes]:
     return _answer(_connection(parts.hostname or "", parts.port, timeout_s), url, target, headers=headers)
 
 
+def status_of(url: str, *, timeout_s: float) -> int:
+    """GET, and return the status alone. By TLS no certificate is checked: nothing is told to whoever answers, and
+    nothing that it says is believed. No redirects, no proxy.
+
+    Raises:
+        ssl.SSLError: somebody is there, and TLS with them fails: they may ask for a certificate.
+        OSError: nothing answered, or not in HTTP, or it took longer than ``timeout_s`` to begin.
+    """
+    import ssl
+    from http.client import HTTPException, HTTPSConnection
+
+    parts = urlsplit(url)
+    connection = _connection(parts.hostname or "", parts.port, timeout_s)
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s, context=context)
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status
+    except HTTPException as error:
+        raise ConnectionError(f"{url} did not answer in HTTP: {error!r}") from error
+    finally:
+        connection.close()
+
+
 def post_json(url: str, body: str, *, token: str, timeout_s: float) -> tuple[int, bytes]:
     """POST a JSON text in the name of a token's holder: status and body. Raises as ``get`` does."""
     parts = urlsplit(url)

@@ -51,7 +51,7 @@ def is_anothers(kept_by: str, keeper: Path) -> bool:
     """Return whether a process that is kept for the folder ``kept_by`` is none of ``keeper``'s: a copy of a home holds
     the records of the home that it was made from. A home that was moved keeps what it had."""
     try:
-        return bool(kept_by) and not os.path.samefile(kept_by, keeper)
+        return bool(kept_by) and not keeper.samefile(kept_by)
     except OSError:  # that folder is there no more
         return False
 
