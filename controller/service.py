@@ -247,8 +247,14 @@ class Service:
     def releases(
         self, model: str | None = None, *, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseSummary]:
-        """Newest first, without their states; ``before`` a release's id, those that began earlier."""
-        return self.journal.summaries(model=model, limit=limit, before=before)
+        """Newest first, without their states; ``before`` a release's id, those that began earlier. Raises UnknownError
+        where no such release or model ever was: nothing is not the answer to a mistyped name."""
+        found = self.journal.summaries(model=model, limit=limit, before=before)
+        if not found and before is not None:
+            self.release(before)
+        elif not found and model is not None:
+            self.check(model)
+        return found
 
     def release(self, release_id: str) -> ReleaseRecord:
         """The release with its state. Raises UnknownError, which names the latest."""
@@ -325,12 +331,13 @@ class Service:
         return walk(self.journal, self.release(release_id))
 
     def history(self, model: str | None = None, *, since_s: float, limit: int = 1_000) -> Sequence[Happening]:
-        """Return what happened since then, to the model or to all: the latest ``limit``, oldest first."""
+        """Return what happened since then, to the model or to all: the latest ``limit``, oldest first. Raises as
+        ``releases``."""
         if model is not None:
             model_named(model)
         found: list[Happening] = []
         models = {model} if model is not None else set(self.models)
-        for summary in self.journal.summaries(model=model, limit=limit):
+        for summary in self.releases(model, limit=limit):
             if not summary.active and summary.phase_since_s < since_s:
                 continue
             models.add(summary.model)

@@ -55,8 +55,8 @@ def lifted(
 
 def main() -> int:
     order = json.loads(sys.argv[1])
-    files = {name: Path(order[name]) if order[name] else None for name in ("token_file", "ca_file")}
-    lifted(elsewhere(order["url"], **files), order["model"], order["reason"])
+    token_file, ca_file = (Path(order[name]) if order[name] else None for name in ("token_file", "ca_file"))
+    lifted(elsewhere(order["url"], token_file=token_file, ca_file=ca_file), order["model"], order["reason"])
     return 0
 
 

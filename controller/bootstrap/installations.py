@@ -10,6 +10,7 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.envoy.rollback import rollback_route
 from controller.adapters.envoy.tables import ROUTES_FILE
 from controller.adapters.remote.installation import RemoteInstallation
+from controller.adapters.remote.wire import DEADLINE_S
 from controller.bootstrap.afar import wire_to
 from controller.bootstrap.condition import HomeSite
 from controller.bootstrap.sight import sight_of
@@ -84,6 +85,9 @@ def _policies_of(home: Home) -> Callable[[], Mapping[str, ReleasePolicy]]:
     return read
 
 
-def elsewhere(url: str, *, token_file: Path | None, ca_file: Path | None) -> RemoteInstallation:
+def elsewhere(
+    url: str, *, token_file: Path | None, ca_file: Path | None, answers_within_s: float = DEADLINE_S
+) -> RemoteInstallation:
     """An installation elsewhere, by its interface's address. Nothing is asked yet. Raises as `wire_to`."""
-    return RemoteInstallation(wire_to(url, token_file=token_file, ca_file=ca_file))
+    deadline_s = min(DEADLINE_S, answers_within_s)
+    return RemoteInstallation(wire_to(url, token_file=token_file, ca_file=ca_file, deadline_s=deadline_s))

@@ -174,21 +174,26 @@ def _gateway(home: Home, settings: Settings) -> str:
 def _controller(home: Home, settings: Settings) -> str:
     try:
         status, body = get(settings.api + HEALTH_ROUTE, timeout_s=ANSWERS_WITHIN_S)
-        told = json.loads(body)
     except OSError as error:
         return _why(error)
-    except ValueError:
-        return "is not what answers there"
     if status != _OK:
         return f"answers with status {status}"
-    if not isinstance(told, dict):
-        return "is not what answers there"
-    word = told.get(INSTALLATION_KEY, "")
-    if word and word != word_of(home):
-        return "does not answer: another home's controller has the port"
-    if not word and not is_locked(home.controller_lock):  # one of an earlier version says none, and holds its lock
-        return "is not what answers there"
-    return ""
+    match _word_in(body):
+        case None:
+            return "is not what answers there"
+        case "":  # one of an earlier version says none; that it runs is told by its lock
+            return "" if is_locked(home.controller_lock) else "is not what answers there"
+        case word:
+            return "" if word == word_of(home) else "does not answer: another home's controller has the port"
+
+
+def _word_in(body: bytes) -> str | None:
+    """Return the word of the home that a controller says it runs in; None where no controller says that."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return None
+    return str(told.get(INSTALLATION_KEY, "")) if isinstance(told, dict) else None
 
 
 def _replica(record: Record) -> str:

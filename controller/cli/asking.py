@@ -14,6 +14,13 @@ def asker() -> str:
         return "unknown"
 
 
+def given_seconds(seconds: float) -> float:
+    """The time to wait. Raises UsageError where it is none: no clock ever comes to "nan"."""
+    if not seconds >= 0:
+        raise UsageError(f"{seconds:g} is no time to wait: give seconds, 0 or more")
+    return seconds
+
+
 def given_reason(text: str) -> str:
     """The reason, which says something. Raises UsageError where it does not."""
     if not text.strip():

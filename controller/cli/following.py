@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from controller.cli.asking import given_seconds
 from controller.cli.options import ModelArgument, Output, OutputOption, ReleaseArgument, SomeModelArgument
 from controller.cli.output import console, say, say_json, say_row
 from controller.cli.place import Place, at_a_place
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from controller.core.release import Phase
-    from controller.ports.journal import ReleaseSummary
+    from controller.ports.journal import ReleaseRecord, ReleaseSummary
     from controller.report.chronicle import Happening
     from controller.service import Installation
 
@@ -41,7 +42,9 @@ def wait(
     version: Annotated[
         str | None, typer.Option("--version", help="The release of this version only, even if it has not begun.")
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", help="Give up after so many seconds; 0: never.")] = 0.0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-s", callback=given_seconds, help="Give up after so many seconds; 0: never.")
+    ] = 0.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Wait until the model's release is decided or needs a person; the exit code says how it stands.
@@ -58,9 +61,9 @@ def wait(
     if version is not None:
         version_named(version)
     tell = _teller(output)
-    with place.opened() as installation:
+    with place.opened(answers_within_s=timeout_s or math.inf) as installation:
         found = waited(installation, model, timeout_s or math.inf, version=version, tell=tell, sleep=time.sleep)
-        _end(installation, found, output, timeout_s)
+        end_by(installation, found, output, timeout_s)
 
 
 def waited(
@@ -71,37 +74,58 @@ def waited(
     tell: Callable[[str], None],
     sleep: Callable[[float], None],
     version: str | None = None,
+    now_s: Callable[[], float] = time.monotonic,
 ) -> "ReleaseSummary | None":
     """The model's release once it is settled, that which began last when this was asked, of the version where one is
-    named; None where it is not in time. What does not answer for a moment is told once, and asked again."""
-    from controller.report.words import phase_title
-    from controller.status import is_settled
-
-    of = "" if version is None else f" of version {version}"
-    release_id, told, passed_s = "", "", 0.0
+    named; None where it is not in time."""
+    release_id = ""
 
     def is_meant(one: "ReleaseSummary") -> bool:
         return release_id in ("", one.release_id) and version in (None, one.version)
 
+    def find() -> "ReleaseSummary | None":
+        nonlocal release_id
+        found = next(filter(is_meant, installation.releases(model)), None)
+        release_id = found.release_id if found is not None else release_id
+        return found
+
+    of = "" if version is None else f" of version {version}"
+    return until_settled(find, model, of, timeout_s, tell=tell, sleep=sleep, now_s=now_s)
+
+
+def until_settled(
+    find: Callable[[], "ReleaseSummary | None"],
+    model: str,
+    of: str,
+    timeout_s: float,
+    *,
+    tell: Callable[[str], None],
+    sleep: Callable[[float], None],
+    now_s: Callable[[], float] = time.monotonic,
+) -> "ReleaseSummary | None":
+    """The release that ``find`` finds, once it is settled; None where it is not in time, however long the answers took.
+    Each phase is told once. What does not answer for a moment is told once, too, and asked again."""
+    from controller.report.words import phase_title
+    from controller.status import is_settled
+
+    told, give_up_at_s = "", now_s() + timeout_s
     while True:
         try:
-            found = next(filter(is_meant, installation.releases(model)), None)
+            found = find()
         except TransientError as error:
             found, line = None, f"{model}: {error.source} does not answer: {error}"
         else:
             line = f"{model}: no release{of} yet"
             if found is not None:
-                release_id = found.release_id
                 line = f"{model}: version {found.version} {phase_title(_phase(found.phase))}: {found.reason}"
         if line != told:
             tell(line)
             told = line
         if found is not None and is_settled(found):
             return found
-        if passed_s >= timeout_s:
+        if now_s() >= give_up_at_s:
             return None
         sleep(_WAIT_POLL_S)
-        passed_s += _WAIT_POLL_S
 
 
 def _phase(name: str) -> "Phase":
@@ -119,7 +143,8 @@ def _teller(output: Output) -> Callable[[str], None]:
     return tell
 
 
-def _end(installation: "Installation", found: "ReleaseSummary | None", output: Output, timeout_s: float) -> NoReturn:
+def end_by(installation: "Installation", found: "ReleaseSummary | None", output: Output, timeout_s: float) -> NoReturn:
+    """Say how the release ended that was waited for, and exit by it; of None that it did not in time."""
     from controller.status import exit_code
 
     code = EXIT_TIMEOUT if found is None else exit_code(installation.release(found.release_id))
@@ -150,7 +175,7 @@ def why(
     from controller.status import exit_code
 
     with place.opened() as installation:
-        record = installation.release(_release_id(installation, release))
+        record = _release_of(installation, release)
         found = looked_into(record, installation.entries(record.release_id), time.time())
     if output is Output.JSON:
         say_json(as_document(found))
@@ -159,10 +184,18 @@ def why(
     raise typer.Exit(exit_code(record))
 
 
-def _release_id(installation: "Installation", given: str) -> str:
-    """The id, or the latest release of the model that is called so."""
-    latest = next(iter(installation.releases(given)), None) if "-v" not in given else None
-    return given if latest is None else latest.release_id
+def _release_of(installation: "Installation", given: str) -> "ReleaseRecord":
+    """The release, or the latest of the model that is called so, whatever its name looks like."""
+    try:
+        return installation.release(given)
+    except UsageError as no_release:
+        try:
+            found = installation.releases(given, limit=1)
+        except UsageError:
+            raise no_release from None
+    if not found:
+        raise UsageError(f"{given} has no release yet: `serin release start {given} VERSION` starts one")
+    return installation.release(found[0].release_id)
 
 
 @at_a_place

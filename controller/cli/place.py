@@ -1,6 +1,7 @@
 """The installation that a command asks: the home on this machine, or one elsewhere by the address of its interface."""
 
 import inspect
+import math
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -48,12 +49,15 @@ class Place:
     flags: str = ""
 
     @contextmanager
-    def opened(self, *, writing: bool = False) -> Iterator["Installation"]:
-        """The installation, to be asked within the block. ``writing``: what is made here is its owner's alone."""
+    def opened(self, *, writing: bool = False, answers_within_s: float = math.inf) -> Iterator["Installation"]:
+        """The installation, to be asked within the block. ``writing``: what is made here is its owner's alone.
+        ``answers_within_s``: for how long one elsewhere is waited for at each question, if it is less than usual."""
         if self.server is not None:
             from controller.bootstrap.installations import elsewhere
 
-            yield elsewhere(self.server, token_file=self.token_file, ca_file=self.ca_file)
+            yield elsewhere(
+                self.server, token_file=self.token_file, ca_file=self.ca_file, answers_within_s=answers_within_s
+            )
             return
         from controller.bootstrap.installations import service_of
 

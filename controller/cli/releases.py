@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -10,8 +9,8 @@ from urllib.parse import quote
 
 import typer
 
-from controller.cli.asking import asker
-from controller.cli.following import WAITED_SCHEMA
+from controller.cli.asking import asker, given_seconds
+from controller.cli.following import end_by, until_settled
 from controller.cli.options import (
     ByOption,
     JsonFlag,
@@ -29,7 +28,6 @@ from controller.cli.steering import ASKED_SCHEMA
 from controller.core.commands import Ask, Command
 from controller.core.foresight import Consent
 from controller.errors import UsageError
-from controller.exit_codes import EXIT_TIMEOUT
 from controller.naming import model_named
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ DuringFreezeFlag = Annotated[
 release_app = typer.Typer(help="Start and list releases.", no_args_is_help=True)
 _ANSWER_WITHIN_S = 2.0
 _ANSWER_POLL_S = 0.05
-_WAIT_POLL_S = 0.5
 LIST_SCHEMA = "serin.releases/v1"
 REPORT_SCHEMA = "serin.reported/v1"
 
@@ -65,7 +62,8 @@ def start(
     reason: ReasonOption = "started by hand",
     by: ByOption = "",
     wait_s: Annotated[
-        float, typer.Option("--wait-s", help="Wait this many seconds for the end; 0 does not wait.")
+        float,
+        typer.Option("--wait-s", callback=given_seconds, help="Wait this many seconds for the end; 0 does not wait."),
     ] = 0.0,
     supersede: SupersedeFlag = False,
     repeat: Annotated[bool, typer.Option("--repeat", help="Even if a person took this version back.")] = False,
@@ -168,23 +166,14 @@ def _why_it_waits(place: Place) -> str:
 
 def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: float, output: Output) -> NoReturn:
     from controller.service import release_started_by
-    from controller.status import exit_code, is_settled
 
-    deadline_s = time.monotonic() + wait_s
-    while time.monotonic() < deadline_s:
+    def find() -> "ReleaseSummary | None":
         installation.is_taken_up(asked)
-        if (found := release_started_by(installation, asked)) is not None and is_settled(found):
-            code = exit_code(installation.release(found.release_id))
-            if output is Output.JSON:
-                say_json({"schema": WAITED_SCHEMA, "settled": True, "exit_code": code, "release": asdict(found)})
-            else:
-                say(f"{found.release_id}: {found.phase}. {found.reason}")
-            raise typer.Exit(code)
-        time.sleep(_WAIT_POLL_S)
-    if output is Output.JSON:
-        say_json({"schema": WAITED_SCHEMA, "settled": False, "exit_code": EXIT_TIMEOUT, "release": None})
-    say(f"not settled after {wait_s:g} s", err=True)
-    raise typer.Exit(EXIT_TIMEOUT)
+        return release_started_by(installation, asked)
+
+    tell, of = _teller(output), f" of version {asked.version}"
+    found = until_settled(find, asked.model, of, wait_s, tell=tell, sleep=time.sleep)
+    end_by(installation, found, output, wait_s)
 
 
 @release_app.command(name="list")

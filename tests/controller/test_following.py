@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,14 @@ def home(tmp_path: Path) -> Home:
 
 def serin(home: Home, *arguments: str) -> Result:
     return CliRunner().invoke(app, [*arguments, "--home", str(home.path)])
+
+
+def refused(home: Home, *arguments: str) -> str:
+    """What the command is refused with, before anything else is said."""
+    told = serin(home, *arguments)
+    assert isinstance(told.exception, UsageError), told.exception
+    assert told.stdout == ""
+    return str(told.exception)
 
 
 # --- why --------------------------------------------------------------------------------------------------------------
@@ -188,11 +196,65 @@ def test_waiting_for_a_version_takes_no_other_for_it() -> None:
     assert said[:2] == ["intent: no release of version 8 yet", "intent: version 8 Shadow: It is promoted."]
 
 
-def test_waiting_gives_up_in_time() -> None:
-    pauses: list[float] = []
-    seen = Releases(*[[summary(Phase.SHADOW)]] * 4)
-    assert waited(seen, "intent", 3.0, tell=lambda _: None, sleep=pauses.append) is None  # type: ignore[arg-type]
-    assert sum(pauses) == 3.0
+@dataclass
+class Time:
+    """A clock that goes on when somebody sleeps."""
+
+    at_s: float = 50.0
+
+    def now_s(self) -> float:
+        return self.at_s
+
+    def sleep(self, for_s: float) -> None:
+        self.at_s += for_s
+
+
+@pytest.mark.parametrize("answers_in_s", [0.0, 30.0])
+def test_waiting_gives_up_in_time(answers_in_s: float) -> None:
+    """By the clock: a controller that hangs takes its half minute for each answer, and that counts."""
+    time = Time()
+
+    class Slow(Releases):
+        def releases(self, model: str) -> Sequence[ReleaseSummary]:
+            time.sleep(answers_in_s)
+            return super().releases(model)
+
+    seen = Slow(*[[summary(Phase.SHADOW)]] * 4)
+    found = waited(seen, "intent", 3.0, tell=lambda _: None, sleep=time.sleep, now_s=time.now_s)  # type: ignore[arg-type]
+    assert found is None
+    assert time.at_s == 50.0 + max(3.0, answers_in_s)
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1"])
+def test_no_time_is_waited_for_ever(home: Home, seconds: str) -> None:
+    for command in (
+        ("wait", "intent", "--timeout-s", seconds),
+        ("release", "start", "intent", "9", "--wait-s", seconds),
+    ):
+        assert refused(home, *command) == f"{seconds} is no time to wait: give seconds, 0 or more"
+
+
+@pytest.mark.parametrize(
+    "command", [("wait", "refunds"), ("history", "refunds"), ("release", "list", "--model", "refunds")]
+)
+def test_a_model_that_never_was_is_told_of_at_once(home: Home, command: Sequence[str]) -> None:
+    """Nobody waits for what a mistyped name will never do, or reads that nothing has happened."""
+    assert refused(home, *command) == "there is no policy for model 'refunds'; models here: intent"
+
+
+def test_a_page_after_a_release_that_never_was_is_none(home: Home) -> None:
+    assert "there is no release 'intent-v70-1'" in refused(home, "release", "list", "--before", "intent-v70-1")
+
+
+def test_why_of_a_model_whose_name_looks_like_a_release(home: Home) -> None:
+    text = (home.policies / "intent.yaml").read_text(encoding="utf-8")
+    (home.policies / "intent-v2.yaml").write_text(text.replace("model: intent", "model: intent-v2"), encoding="utf-8")
+    assert "intent-v2 has no release yet" in refused(home, "why", "intent-v2")
+    release = replace(fold(None, COURSE, 1_000.0), id="intent-v2-v7-1", model="intent-v2")
+    with opened(home) as store:
+        store.journal.append(record_of(release, 1), [entry_of(COURSE[0], 1_000.0)])
+    told = serin(home, "why", "intent-v2")
+    assert (told.exit_code, told.stdout.split()[0]) == (1, "intent-v2-v7-1")
 
 
 def test_waiting_ends_by_how_the_release_stands(home: Home) -> None:
