@@ -78,6 +78,15 @@ def parts_of(home: Home, tables: Mapping[str, TrafficTable]) -> Sequence[Part]:
         return tuple(pool.map(_asked, questions))
 
 
+def the_store(error: SerinError | None) -> Part:
+    """Return the database as a part, with what it failed by when it was asked."""
+    part = Part(Kind.STORE, "the database", "")
+    if error is None:
+        return part
+    way_out = "Bring it back; answers to users do not need it."
+    return replace(part, fault=f"does not answer: {error}", way_out=way_out)
+
+
 def why_a_word_waits(home: Home) -> str:
     """Return why no controller takes up now what somebody asks for, and when one will; empty where one does."""
     settings = home.load()

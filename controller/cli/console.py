@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from controller.cli.output import close_pipe
+from controller.cli.output import close_pipe, unwritable
 from controller.exit_codes import EXIT_PIPE_CLOSED
 from serving.text.printable import one_line, printable
 
@@ -18,6 +18,18 @@ class HarmlessConsole(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Draw them.
+
+        Raises:
+            UsageError: standard output takes no more.
+        """
+        try:
+            super().print(*objects, **options)
+        except OSError as error:  # one that nobody reads any more ends in `on_broken_pipe`
+            close_pipe(sys.stderr if self.stderr else sys.stdout)
+            raise unwritable(error) from error
 
     def render_str(self, text: str, **options: Any) -> Text:
         """The text as it may be drawn; made so before its lines are broken: longer, it needs room."""

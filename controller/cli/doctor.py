@@ -79,17 +79,15 @@ def _print(parts: "list[Part]", found: list[str]) -> None:
 
 
 def _store(home: "Home") -> "Part":
+    from controller.bootstrap.parts import the_store
     from controller.bootstrap.stores import opened
-    from controller.core.parts import Kind, Part
 
-    part = Part(Kind.STORE, "the database", "")
     try:
         with opened(home) as store:
             store.ask()
     except SerinError as error:
-        way_out = "Bring it back; answers to users do not need it."
-        return Part(part.kind, part.name, part.place, f"does not answer: {error}", way_out)
-    return part
+        return the_store(error)
+    return the_store(None)
 
 
 def _links(home: "Home", tables: "dict[str, TrafficTable]") -> Iterator[str]:

@@ -73,13 +73,18 @@ def close_pipe(stream: TextIO) -> None:
     os.close(nowhere)
 
 
+def unwritable(error: OSError) -> UsageError:
+    """Return what is told where standard output takes no more, as on a full disk."""
+    return UsageError(f"standard output cannot be written: {error.strerror or error}")
+
+
 def _write(text: str, stream: TextIO) -> None:
     try:
         print(text, file=stream, flush=True)
     except OSError as error:
         close_pipe(stream)
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
-            raise UsageError(f"standard output cannot be written: {error.strerror or error}") from error
+            raise unwritable(error) from error
 
 
 def _json_line(line: str) -> str:

@@ -7,7 +7,7 @@ import typer
 from controller.cli.options import JsonFlag, Output, OutputOption, SomeModelArgument, home_at
 from controller.cli.output import console, say_json
 from controller.cli.place import Place, at_a_place
-from controller.errors import TransientError
+from controller.errors import PermanentError, SerinError, TransientError
 
 if TYPE_CHECKING:
     from controller.overview import Overview
@@ -44,22 +44,27 @@ def status(
                 console().print(status_table(seen, every=every))
             if not watch and (code := shown_exit_code(seen)):
                 raise typer.Exit(code)
-    except TransientError:  # the store's: what serves is told all the same, before the error
+    except (TransientError, PermanentError) as error:  # the store's: what serves is told all the same, before the error
         if place.server is None:
-            console().print(status_table(_without_store(place, model)))
+            seen = _without_store(place, model, error)
+            if as_json or output is Output.JSON:
+                say_json(as_document(seen))
+            else:
+                console().print(status_table(seen))
         raise
 
 
-def _without_store(place: Place, model: str | None) -> "Overview":
-    """Return what the data plane and the files of a home tell."""
+def _without_store(place: Place, model: str | None, error: SerinError) -> "Overview":
+    """Return what the data plane and the files of a home tell, and that the store failed by ``error``."""
     import time
 
     from controller.bootstrap.condition import troubles_of
-    from controller.bootstrap.parts import parts_of
+    from controller.bootstrap.parts import parts_of, the_store
     from controller.bootstrap.sight import sight_of
     from controller.overview import Overview
 
     home = home_at(place.home)
     sight = sight_of(home)
     tables = {table.model: table for table in sight.tables() if model in (None, table.model)}
-    return Overview(None, time.time(), tables, troubles=troubles_of(home, sight), parts=parts_of(home, tables))
+    parts = (*parts_of(home, tables), the_store(error))
+    return Overview(None, time.time(), tables, troubles=troubles_of(home, sight), parts=parts)

@@ -63,7 +63,7 @@ def as_document(found: LookedInto) -> dict[str, Any]:
         "sentence": found.awaited.sentence,
         "there": found.awaited.there,
         "settled_at_s": found.awaited.settled_at_s,
-        "faults": dict(release.faults),
+        "faults": dict(release.faults) if release.active else {},
         "decided_by": [_gate(verdict) for verdict in found.decided],
         "course": [asdict(one) for one in found.course],
     }

@@ -42,7 +42,7 @@ from controller.errors import Source
 from gates.verdict import Verdict
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_READ_BY_LOOKS = (
+READ_BY_LOOKS = (
     Source.METRICS,
     Source.GATEWAY,
     Source.GATEWAY_TIMES,
@@ -51,7 +51,7 @@ _READ_BY_LOOKS = (
     Source.GATES,
     Source.ROUTING,
 )
-_SPOKEN_FOR = {*_READ_BY_LOOKS, Source.TRAFFIC, Source.REGISTRY, Source.DEPLOYMENTS, Source.PACKAGES}
+_SPOKEN_FOR = {*READ_BY_LOOKS, Source.TRAFFIC, Source.REGISTRY, Source.DEPLOYMENTS, Source.PACKAGES}
 
 
 def note(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
@@ -180,7 +180,7 @@ def _sources_answering(fact: Fact) -> tuple[str, ...]:
     match fact:
         case LookTaken(look=look, judgement=judged):
             away = {fault.source for fault in look.faults} | ({Source.GATES.value} if judged.fault else set())
-            return tuple(source for source in _READ_BY_LOOKS if source not in away)
+            return tuple(source for source in READ_BY_LOOKS if source not in away)
         case Routed():
             return (Source.TRAFFIC,)
         case AliasAt():

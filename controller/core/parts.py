@@ -118,7 +118,7 @@ def _unanswered(silent: Iterable[_Lost]) -> str:
 
 
 def _faults(away: Iterable[Part]) -> str:
-    return "; ".join(f"{part.name} at {part.place} {part.fault}" for part in away)
+    return "; ".join(f"{part.name}{f' at {part.place}' if part.place else ''} {part.fault}" for part in away)
 
 
 def _ways(away: Iterable[Part]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from controller.core.condition import Condition
+from controller.core.notes import READ_BY_LOOKS
 from controller.core.release import TERMINAL, Phase, Release
 from controller.core.traffic import TrafficTable
 from controller.journal.notes import SamplingSet
@@ -76,15 +77,22 @@ class Facts:
         for status in self.running.values():
             if not status.ready:
                 yield "replica", _replica(status)
-        for source, reason in sorted(release.faults.items()):
-            old = "" if self.live else " (as recorded; nobody checks now)"
-            yield f"no {source}", Text(printable(reason + old), "magenta" if self.live else "dim")
+        yield from self._faults()
         for verdict in release.verdicts.values():
             if verdict.breach:
                 yield "breach", Text(printable(verdict.reason), "bold")
         for source_of_labels in release.label_sources:
             if oddities(source_of_labels):
                 yield "labels", _labels_of(source_of_labels)
+
+    def _faults(self) -> Iterator[tuple[str, Text]]:
+        """Yield what is away; of an ended release nothing, and of a held one as it was at its last look."""
+        release = self.release
+        for source, reason in sorted(release.faults.items()) if release.active else ():
+            past = "" if self.live else " (as recorded; nobody checks now)"
+            if self.live and release.phase is Phase.HELD and source in READ_BY_LOOKS:
+                past = f" (at its last look, {clock(release.looked_at_s or release.phase_since_s, self.now_s)})"
+            yield f"no {source}", Text(printable(reason + past), "dim" if past else "magenta")
 
     def _beside(self) -> Iterator[tuple[str, Text]]:
         for progress in self.asked:

@@ -25,7 +25,7 @@ from controller.core.commands import Ask, Command, Freeze
 from controller.core.events import Leaving, PhaseEntered, fold
 from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
-from controller.errors import TransientError, UsageError
+from controller.errors import PermanentError, TransientError, UsageError
 from controller.journal.codec import entry_of, record_of
 from tests.controller import releases
 from tests.patience import eventually
@@ -298,14 +298,34 @@ print(page, [name for name in {heavy} if name in sys.modules])
     assert done.stdout.splitlines()[-1] == "[] []"
 
 
-def test_status_says_what_serves_while_the_database_is_away(home: Home) -> None:
-    """And that releases are not known, rather than that there are none."""
+@pytest.mark.parametrize("what", ["away", "damaged"])
+def test_status_says_what_serves_while_the_database_is_away(home: Home, what: str) -> None:
+    """And that releases are not known, rather than that there are none; the JSON of it is JSON."""
     home.envoy.mkdir()
     table = TrafficTable("intent", {"7": 100.0}, known_good="6", generation=1)
     write_routes(home.envoy, read_routes(home.envoy).with_table(table, RouteOptions()))
-    home.save(replace(home.load(), database_url="postgresql://127.0.0.1:1/serin"))
+    if what == "away":
+        home.save(replace(home.load(), database_url="postgresql://127.0.0.1:1/serin"))
+    else:
+        for file in home.path.glob("serin.db*"):
+            file.write_bytes(b"not a database, by any means" * 100)
     result = serin(home, "status")
-    assert isinstance(result.exception, TransientError)
-    assert "database did not answer" in str(result.exception)
+    assert isinstance(result.exception, TransientError if what == "away" else PermanentError)
+    said = "database did not answer" if what == "away" else "file is not a database"
+    assert said in str(result.exception)
     assert "its release is unknown now" in result.stdout
     assert "100 %" in result.stdout
+    document = json.loads(serin(home, "status", "--output", "json").stdout)
+    assert document["traffic"]["intent"]["weights_pct"] == {"7": 100.0}
+    (store,) = (part for part in document["parts"] if part["kind"] == "store")
+    assert said in store["fault"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_standard_output_is_no_defect(home: Home) -> None:
+    """Tables are drawn by another way than lines are printed: neither shows a traceback."""
+    command = (str(Path(sys.executable).with_name("serin")), "status", "--home", str(home.path))
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    told = "serin: standard output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, told)

@@ -222,6 +222,18 @@ def test_faults_replicas_and_overrides_are_named() -> None:
         assert words in text
 
 
+def test_what_was_away_in_the_past_is_not_away_now() -> None:
+    """A release that has ended asks nobody any more; one that is held is looked at no more, and the age is told."""
+    faults = {"metrics": "did not answer within 2 s", "registry": "is not there"}
+    ended = in_text(Overview([record(Phase.ABORTED, faults=faults)], NOW_S, {}))
+    assert "no metrics" not in ended
+    assert "no registry" not in ended
+    held = in_text(Overview([record(Phase.HELD, faults=faults, looked_at_s=NOW_S - 60)], NOW_S, {}))
+    at = clock(NOW_S - 60, NOW_S)
+    assert f"did not answer within 2 s (at its last look, {at})" in held
+    assert "is not there (" not in held
+
+
 def test_a_table_that_nobody_sees_is_not_one_that_was_never_written() -> None:
     """While a cluster was away a canary was shown as not routed yet."""
     for found, said in (
