@@ -293,6 +293,16 @@ def test_labelled_texts_of_production_would_settle_it_without_anybody_who_labels
         assert gate not in {trouble.gate for trouble in planned.troubles}
 
 
+def test_replayed_requests_settle_accuracy_once_enough_of_todays_can_be_held_against_them() -> None:
+    """A hundred at a request in a hundred seconds: the gate waits for them, whatever was replayed."""
+    replay = replace(POLICY, deadline_s=86_400.0, shadow_replay=ReplayPolicy(requests_max=20_000))
+    for requests_per_s, wait_s in ((0.01, 10_000.0), (0.02, 5_000.0)):
+        quiet = replace(TRAFFIC, requests_per_s=requests_per_s, directed_ratio=1.0)
+        (gate,) = (one for one in forecast(replay, quiet).gates if one.gate == "accuracy.shadow")
+        assert gate.pass_s is not None
+        assert gate.pass_s >= wait_s
+
+
 def test_texts_of_suites_are_asked_after_recorded_requests_each_with_its_label() -> None:
     """At the pace of the replay, as long as shadow lasts."""
     policy = replace(POLICY, shadow_replay=ReplayPolicy(requests_max=100, requests_per_s_max=2.0))

@@ -20,7 +20,9 @@ from gates.verdict import Stage
 def of_all(asked: Asked[PairedAccuracyPolicy], traffic: Traffic, candidate: Candidate) -> Race:
     """The race of all requests."""
     margin = Candidate(loss_ratio=asked.section.margin_points / 100)
-    return _race("accuracy.shadow", asked.section, asked.levels, traffic, candidate.loss_of_all(traffic), margin)
+    race = _race("accuracy.shadow", asked.section, asked.levels, traffic, candidate.loss_of_all(traffic), margin)
+    # What is replayed has to be held against so many of today's pairs.
+    return replace(race, safe_samples=replace(race.safe_samples, rate=traffic.mirrored))
 
 
 def of_slice(asked: Asked[SlicePolicy], traffic: Traffic, candidate: Candidate) -> Race:
