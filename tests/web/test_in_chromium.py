@@ -115,6 +115,34 @@ def test_a_server_that_goes_silent_is_told(browser: "Browser", url: str) -> None
         page.wait_for_selector("#beat:has-text('Not connected')")
 
 
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_who_comes_back_to_a_dead_controller_keeps_what_was_shown(browser: "Browser", url: str) -> None:
+    """A phone is taken out of the pocket an hour later: the last picture with its age, and not the browser's page of
+    errors. It is shown anew once somebody answers."""
+    with opened(browser, "about:blank", "") as (page, _):
+        page.clock.install()
+        page.goto(f"{url}/web/")
+        page.wait_for_selector("#beat:not(:has(noscript))")
+        page.evaluate("() => { window.same = true; }")
+        page.evaluate(HIDE, True)
+        page.clock.fast_forward(3_600_000)
+        page.route(re.compile("/web/"), lambda route: route.abort())
+        with page.expect_event("requestfailed"):
+            page.evaluate(HIDE, False)
+        page.wait_for_selector("#beat:has-text('Not connected')")
+        assert page.get_by_role("heading", name="Services").is_visible()
+        assert page.evaluate("window.same")
+        page.unroute(re.compile("/web/"))
+        with page.expect_navigation():
+            page.clock.fast_forward(6_000)
+        assert page.get_by_role("heading", name="Services").is_visible()
+
+
 def test_a_release_is_rolled_back_by_keyboard(browser: "Browser", url: str, world: PageWorld) -> None:
     """From the sign-in to the command, with nothing but keys."""
     token = world.tokens.add("ada", Role.ROLLBACK)

@@ -21,13 +21,26 @@
     beat.replaceChildren(since);
     told = true;
   };
-  setInterval(look, 5000);
+
+  // It is shown anew once somebody answers. Until then what was there stays, with its age: a browser's own page of
+  // errors would take its place.
+  let left = false;
+  const renew = () => {
+    if (document.hidden || !left) return;
+    fetch(location.href, { cache: "no-store" }).then(
+      (answer) => { if (answer.status < 500 && !document.hidden) location.reload(); },
+      () => {},
+    );
+  };
+  setInterval(() => { look(); renew(); }, 5000);
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       if (source !== null) source.close();
+      left = true;
     } else {
-      location.reload();
+      look();
+      renew();
     }
   });
 
