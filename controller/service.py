@@ -37,7 +37,7 @@ from controller.ports.journal import (
 from controller.ports.people import Freezes, Inbox
 from controller.ports.recordings import ReplayProgress
 from controller.ports.site import Site
-from controller.report.chronicle import OF_MODELS, OF_RELEASES, Happening, bears_on, of_model, of_release
+from controller.report.chronicle import OF_MODELS, OF_RELEASES, Happening, bears_on, news, of_model, of_release
 
 _LATEST_TOLD: Final = 5
 
@@ -346,7 +346,8 @@ class Service:
             found += of_release(summary.release_id, summary.model, summary.version, entries)
         for stream in (INSTALLATION, *map(model_stream, sorted(models))):
             found += of_model(self.journal.of_kinds(stream, OF_MODELS, since_s=since_s, limit=limit))
-        return sorted((one for one in found if bears_on(one, model)), key=lambda one: one.at_s)[-limit:]
+        in_order = sorted((one for one in found if bears_on(one, model)), key=lambda one: one.at_s)
+        return list(news(in_order))[-limit:]
 
     def note(self, note: Note) -> None:
         """Keep in the journal what concerns the whole installation."""

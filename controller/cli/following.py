@@ -215,7 +215,9 @@ def history(
     """
     from controller.overview import HISTORY_SCHEMA
 
-    since_s = since_s_of(since, datetime.now(UTC))
+    since_s = since_s_of(since, now := datetime.now(UTC))
+    if since_s > now.timestamp():
+        raise UsageError(f"--since {since}: is still to come; it is {now:%Y-%m-%d %H:%M} UTC now")
     with place.opened() as installation:
         found = installation.history(model, since_s=since_s)
     if output is Output.JSON:

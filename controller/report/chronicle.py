@@ -1,6 +1,6 @@
 """The chronicle of an installation: who served when, who decided, what was frozen and lifted, across releases."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,8 @@ OF_RELEASES: Final = tuple(
     kind.__name__ for kind in (Started, PhaseEntered, Leaving, CommandTaken, TrafficConfirmed, TrafficRestored)
 )
 OF_MODELS: Final = tuple(kind.__name__ for kind in (Frozen, FreezeLifted, CommandDiscarded, PolicyRead, PolicyGone))
+_SERVED: Final = "users are answered by "
+_REPLACED: Final = "an edit of the traffic table was replaced"
 _BEGINS: Final = {
     Purpose.PROMOTE: "release begins",
     Purpose.REHEARSE: "rehearsal begins",
@@ -86,6 +88,20 @@ def of_model(entries: Iterable[RecordedEntry]) -> Iterator[Happening]:
                 continue
 
 
+def news(happenings: Iterable[Happening]) -> Iterator[Happening]:
+    """Yield them without those that say again who answers users: each step confirms that, also where it changed
+    nothing but the copies."""
+    served: dict[str, str] = {}
+    for one in happenings:
+        if one.what == _REPLACED:
+            served.pop(one.model, None)
+        if one.what.startswith(_SERVED):
+            if served.get(one.model) == one.what:
+                continue
+            served[one.model] = one.what
+        yield one
+
+
 def bears_on(happening: Happening, model: str | None) -> bool:
     """Return whether it concerns the model; every one does where none is named."""
     return model is None or happening.model in (model, ANY_MODEL)
@@ -104,9 +120,14 @@ def _told(event: Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one b
         case CommandTaken():
             return f"asked to {event.ask}", event.reason, event.by
         case TrafficConfirmed():
-            shares = ", ".join(f"version {version} {pct:g} %" for version, pct in sorted(event.weights_pct.items()))
-            return f"users are answered by {shares}", "", ""
+            return f"{_SERVED}{_shares(event.weights_pct)}", "", ""
         case TrafficRestored():
-            return "an edit of the traffic table was replaced", event.what, event.by
+            return _REPLACED, event.what, event.by
         case _:
             return None
+
+
+def _shares(weights_pct: Mapping[str, float]) -> str:
+    if len(weights_pct) == 1:
+        return f"version {next(iter(weights_pct))}"
+    return ", ".join(f"version {version} ({pct:g} %)" for version, pct in sorted(weights_pct.items()))

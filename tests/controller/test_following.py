@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from controller.core.release import Phase
 from controller.errors import TransientError, UsageError
 from controller.journal.codec import entry_of, record_of
 from controller.ports.journal import ReleaseSummary
+from controller.report.chronicle import Happening, news
 from gates.outcome import Outcome
 from gates.verdict import Stage
 from tests.controller import releases
@@ -120,7 +122,7 @@ def test_history_tells_who_served_who_decided_and_what_was_frozen(home: Home) ->
     rows = [line.split("\t") for line in serin(home, "history", "--since", "1970-01-01").stdout.splitlines()]
     assert [(row[3], row[4]) for row in rows] == [
         ("release begins", "ana"),
-        ("users are answered by version 6 95 %, version 7 5 %", ""),
+        ("users are answered by version 6 (95 %), version 7 (5 %)", ""),
         ("asked to pause", "bob"),
         ("going back, to be rolled back", ""),
         ("rolled back", ""),
@@ -138,10 +140,29 @@ def test_history_of_a_time_and_a_model(home: Home) -> None:
         "freeze lifted",
         "asked to start version 9, in vain",
     ]
-    assert serin(home, "history", "--since", "2999-01-01").stdout == "Nothing happened since then.\n"
-    refused = serin(home, "history", "--since", "yesterday").exception
-    assert isinstance(refused, UsageError)
-    assert str(refused).startswith("--since yesterday: not a time")
+    now = datetime.now(UTC).isoformat()
+    assert serin(home, "history", "--since", now).stdout == "Nothing happened since then.\n"
+    assert refused(home, "history", "--since", "yesterday").startswith("--since yesterday: not a time")
+    assert refused(home, "history", "--since", "2999-01-01").startswith("--since 2999-01-01: is still to come; it is")
+
+
+def test_who_answers_users_is_told_where_it_changes() -> None:
+    """Each step confirms it, also where only copies are made; an edit that was replaced may have changed it."""
+    told = [
+        Happening(float(place), model, what)
+        for place, (model, what) in enumerate(
+            [
+                ("intent", "users are answered by version 6"),
+                ("tone", "users are answered by version 6"),
+                ("intent", "users are answered by version 6"),
+                ("intent", "users are answered by version 6 (95 %), version 7 (5 %)"),
+                ("intent", "users are answered by version 6"),
+                ("intent", "an edit of the traffic table was replaced"),
+                ("intent", "users are answered by version 6"),
+            ]
+        )
+    ]
+    assert [one.at_s for one in news(told)] == [0, 1, 3, 4, 5, 6]
 
 
 # --- wait -------------------------------------------------------------------------------------------------------------

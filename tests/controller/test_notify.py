@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from controller.adapters.notify.post import _again_s
 from controller.adapters.notify.wording import lines_of
 from controller.bootstrap.notify import channels_of, try_targets
 from controller.config.notify import targets_of
@@ -112,6 +113,22 @@ def test_an_answer_says_when_to_come_again(receiver: Receiver, tmp_path: Path) -
     with pytest.raises(UndeliveredError) as refused:
         webhook(receiver.url, tmp_path).send(PAGE)
     assert refused.value.again_s == 17
+
+
+@pytest.mark.parametrize(
+    ("said", "again_s"),
+    [
+        ("Fri, 27 Nov 2026 17:01:30 GMT", 90),
+        ("Fri, 27 Nov 2026 16:00:00 GMT", 0),
+        ("Sun, 29 Nov 2026 17:00:00 GMT", 3600),
+        ("in a while", None),
+        ("-5", None),
+    ],
+)
+def test_an_answer_may_name_the_time_to_come_again(said: str, again_s: float | None) -> None:
+    """By its own clock, which may differ from ours; for an hour at the most."""
+    assert _again_s(said, "Fri, 27 Nov 2026 17:00:00 GMT") == again_s
+    assert _again_s(said, None) is None
 
 
 def test_nobody_there_is_told_without_the_address(tmp_path: Path) -> None:

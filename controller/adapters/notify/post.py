@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ def post(url: str, body: str, headers: Mapping[str, str], *, within_s: float, ca
             connection.request("POST", target, body=body.encode(), headers=sent)
             reply = connection.getresponse()
             said = reply.read1(_ANSWER_BYTES_MAX).decode(errors="replace")[:200] if reply.status >= 300 else ""
-            again_s = _again_s(reply.getheader("retry-after"))
+            again_s = _again_s(reply.getheader("retry-after"), reply.getheader("date"))
     except TimeoutError as error:
         raise UndeliveredError(f"{parts.hostname} gave no answer in {within_s:g} s") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -37,8 +38,15 @@ def post(url: str, body: str, headers: Mapping[str, str], *, within_s: float, ca
         raise UndeliveredError(f"{parts.hostname} answered {reply.status}: {said!r}", again_s=again_s)
 
 
-def _again_s(header: str | None) -> float | None:
-    """Return the seconds that an answer asks to be left alone for; a date is not read."""
-    if header is None or not (header.isascii() and header.strip().isdecimal()):
+def _again_s(header: str | None, date: str | None) -> float | None:
+    """Return the seconds that an answer asks to be left alone for. A time is read by the clock of whoever answered,
+    which its ``date`` tells."""
+    if header is None:
         return None
-    return min(float(header), _AGAIN_S_MAX)
+    if header.isascii() and header.strip().isdecimal():
+        return min(float(header), _AGAIN_S_MAX)
+    try:
+        wait_s = (parsedate_to_datetime(header) - parsedate_to_datetime(date or "")).total_seconds()
+    except (ValueError, TypeError):  # no time, or one of no zone
+        return None
+    return min(max(wait_s, 0.0), _AGAIN_S_MAX)
