@@ -23,6 +23,7 @@ from itertools import compress
 from gates.evidence import LabelledPair
 from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
+from gates.stats.numerics import log_mean_exp
 from gates.stats.share import ShareState
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, SET_ASIDE_MAX, Chances, Graded, Kept, Span
 from gates.stats.weighted import Drawn
@@ -154,16 +155,20 @@ class Losses:
             return self.mean(differ)
         return kept.sample.mean * (differ.share if self.directed and differ.total else 1.0)
 
-    def log_harm(self, bets: Sequence[float]) -> float:
-        """Log evidence against "E[D] is at most 0"."""
+    def log_harm(self, bets: Sequence[float], effect: float = 1.0) -> float:
+        """Log evidence against "E[D] is at most 0", where ``effect`` labelled pairs count as one."""
         if self.even:
-            return betting.log_e_mean_at_most(self.counts, 0.0, bets)
+            return betting.log_e_mean_at_most(self.counts, 0.0, bets, effect)
         sample = self.apart if self.directed else self._all
-        found = uneven.log_e_mean_at_most(sample, self.chances.least, 0.0, _SPAN, bets) if self.weighable else 0.0
+
+        def against(sample: Drawn, least: float) -> float:
+            return log_mean_exp(betting.divided(uneven.log_capitals(sample, least, 0.0, _SPAN, bets), effect))
+
+        found = against(sample, self.chances.least) if self.weighable else 0.0
         kept = self.kept
         if self.weighable and not kept.aside:
             return found
-        return max(found, uneven.log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, bets) + FLOOR_LOG_WEIGHT)
+        return max(found, against(kept.sample, kept.least) + FLOOR_LOG_WEIGHT)
 
     def log_safe(self, margin: float, bets: Sequence[float], share_max: float) -> list[float]:
         """Log capital of each bet against "E[D] is at least ``margin``". ``share_max``: what the share of disagreements
@@ -199,9 +204,14 @@ class Losses:
         return self.apart + self.alike
 
 
+def loss_of(pair: LabelledPair) -> int:
+    """D: 1 where the candidate lost what stable has right, -1 where it won, 0 otherwise."""
+    return (pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth)
+
+
 def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
     """Labelled pairs, as a part that `Losses.joined` takes: their agreeing ones are counted there."""
-    values = [float((pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth)) for pair in pairs]
+    values = [float(loss_of(pair)) for pair in pairs]
     chances = [pair.inclusion_probability for pair in pairs]
     differ = [pair.stable.label != pair.candidate.label for pair in pairs]
     agree = [not one for one in differ]

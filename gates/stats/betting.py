@@ -65,9 +65,14 @@ def _logs(bets: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
     return tuple((math.log1p(bet), math.log1p(-bet)) for bet in bets)
 
 
-def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float]) -> float:
-    """Log evidence against "the mean is at most ``mean_max``"."""
-    return log_mean_exp(log_capitals(counts, mean_max, bets))
+def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float], effect: float = 1.0) -> float:
+    """Log evidence against "the mean is at most ``mean_max``", where ``effect`` observations count as one."""
+    return log_mean_exp(divided(log_capitals(counts, mean_max, bets), effect))
+
+
+def divided(logs: Sequence[float], effect: float) -> list[float]:
+    """Log capitals of observations of which ``effect`` count as one."""
+    return [log / effect for log in logs]
 
 
 def log_e_mean_at_least(counts: Trinomial, mean_min: float, bets: Sequence[float]) -> float:

@@ -133,6 +133,10 @@ class Spread:
         excess = own * (1 - share) - others * share
         variance = own * (1 - share) ** 2 + others * share**2
         length = (arms.candidate_total + arms.stable_total) * share * (1 - share)
+        return self.add_sums(excess, variance, length)
+
+    def add_sums(self, excess: float, variance: float, length: float = 1.0) -> "Spread":
+        """One look's: what is compared, its variance if each event came by itself, and what it is long by."""
         one, four = _LOOKS
         return Spread(
             self.single.add(excess, variance, length, one),

@@ -4,6 +4,7 @@ One gate for all requests, and one for each slice of the policy.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gates.checks import LABELS, PREDICTIONS
@@ -12,12 +13,14 @@ from gates.gate import LabelTimes, Timing, settle
 from gates.online.accuracy_shadow.mix import Mix
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
 from gates.online.accuracy_shadow.words import Told, sentence
+from gates.online.alike import expected, seen, with_times
 from gates.online.labelling import time_of
-from gates.online.pairing import Losses, losses_of
+from gates.online.pairing import Losses, loss_of, losses_of
 from gates.online.ripening import CELLS_WITHIN, Cells, by_time
 from gates.online.slices import no_such_slice
 from gates.outcome import Outcome
-from gates.stats.betting import Trinomial, log_e_mean_at_most
+from gates.stats.alike import Alike
+from gates.stats.betting import Trinomial, divided, log_e_mean_at_most
 from gates.stats.exact import upper_tail
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.restarts import Late, Restarts
@@ -41,6 +44,12 @@ class PairedAccuracyState:
     until_s: tuple[float, ...] = ()
     waiting: tuple[Losses, ...] = ()  # labelled pairs of the times that end so, which do not count yet
     mix: Mix = field(default_factory=Mix)
+    alike: Alike = field(default_factory=Alike)  # D of the labelled disagreements
+
+    @property
+    def learnt(self) -> float:
+        """The number of labelled disagreements that came together, for the next release."""
+        return self.alike.learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class PairedAccuracyGate:
     alpha: float
     promotion_alpha: float
     slice: str | None = None
+    incident_s: float = 0.0
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
     waits_itself: bool = True
@@ -84,8 +94,12 @@ class PairedAccuracyGate:
             )
             return state, error
         pairs, agreed, disagreed = self._of_slice(look)
-        due, cells = self._due(state, pairs, look, timing.labels)
+        now, ripe, cells = self._due(state, pairs, look, timing.labels)
+        due = sum(ripe, losses_of(now))
         losses = state.losses.joined(due, agreed, disagreed)
+        alike = self._alike(state.alike, now, ripe, pairs, look)
+        effect, before = alike.effect, state.alike.effect
+        further = min(before / effect, 1.0)  # of what earlier looks showed is left, by what is known by now
         if not losses.counted and any(pair.directed for pair in pairs):
             reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
@@ -93,52 +107,70 @@ class PairedAccuracyGate:
         # Otherwise what earlier looks were evidence of is not known.
         kept = losses.basis == state.losses.basis and not hold
         disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
-        log_safe = self._log_safe(losses, disagreement)
+        log_safe = self._log_safe(losses, disagreement, effect)
         by_labels = log_mean_exp(log_safe) if not hold else -math.inf
         by_agreement = disagreement.peak + math.log(AGREEMENT_WEIGHT)
         safe = float(max(by_labels + math.log1p(-AGREEMENT_WEIGHT - losses.share_weight), by_agreement))
         restarts = state.restarts.begin(look.window.start_s, state.losses.counts)
         restarts = restarts if kept else restarts.forgotten()
-        found = self._harm(losses, restarts)
-        harm = found.log_e if not hold else 0.0
+        found = self._harm(losses, restarts, effect)
+        peak_harm, peak_safe = (further * peak if kept else 0.0 for peak in (state.peak_harm, state.peak_safe))
+        harm = min(found.log_e, peak_harm - math.log(self.alpha) * alike.may_add(state.alike)) if not hold else 0.0
         state = PairedAccuracyState(
             losses=losses,
             disagreement=disagreement,
             labels=losses.labels,
-            peak_harm=max(state.peak_harm if kept else 0.0, harm),
-            peak_safe=max(state.peak_safe if kept else 0.0, safe),
+            peak_harm=max(peak_harm, harm),
+            peak_safe=max(peak_safe, safe),
             restarts=restarts,
             until_s=cells.until_s,
             waiting=cells.parts,
             mix=state.mix.add(look) if self.slice is None else state.mix,
+            alike=alike,
         )
         return state, self._verdict(state, look, timing, found.since, log_safe)
 
     def _due(
         self, state: PairedAccuracyState, pairs: list[LabelledPair], look: Look, times: LabelTimes
-    ) -> tuple[Losses, Cells[Losses]]:
-        """Return the labelled pairs that count from this look on, and those that wait."""
+    ) -> tuple[list[LabelledPair], tuple[Losses, ...], Cells[Losses]]:
+        """Return the labelled pairs that count from this look on, those of a while together, and those that wait."""
         end_s = look.window.end_s
         now, later = by_time([(time_of(pair, end_s), pair) for pair in pairs], times.counted_s)
         cells = Cells(state.until_s, state.waiting).put(
             later, max(times.lag_s / CELLS_WITHIN, look.window.length_s), losses_of, Losses.__add__
         )
         ripe, cells = cells.ripe(times.counted_s)
-        return sum(ripe, losses_of(now)), cells
+        return now, ripe, cells
 
-    def _harm(self, losses: Losses, restarts: Restarts) -> Late:
+    def _alike(
+        self,
+        alike: Alike,
+        now: Sequence[LabelledPair],
+        ripe: Sequence[Losses],
+        pairs: Sequence[LabelledPair],
+        look: Look,
+    ) -> Alike:
+        """Return how D of labelled disagreements comes, with those that count from this look on."""
+        alike = expected(alike, look, self.name)
+        for part in ripe:
+            lost, won = part.counts.plus, part.counts.minus
+            alike = alike.add(part.apart.count, lost - won, lost + won)
+        apart = [pair for pair in now if pair.stable.label != pair.candidate.label]
+        return with_times(seen(alike, list(map(loss_of, apart)), apart, look), pairs, look, self.incident_s)
+
+    def _harm(self, losses: Losses, restarts: Restarts, effect: float) -> Late:
         """Return the evidence of a loss, from the beginning and from later ones on. Only labels that were equally
         likely are counts, and can be told apart by when they came."""
         bets = self.policy.bets
-        log_e = losses.log_harm(bets)
+        log_e = losses.log_harm(bets, effect)
         if not losses.even:
             return Late(log_e, None)
-        return restarts.with_all(log_e, losses.counts, lambda since: log_e_mean_at_most(since, 0.0, bets))
+        return restarts.with_all(log_e, losses.counts, lambda since: log_e_mean_at_most(since, 0.0, bets, effect))
 
-    def _log_safe(self, losses: Losses, disagreement: ShareState) -> list[float]:
+    def _log_safe(self, losses: Losses, disagreement: ShareState, effect: float) -> list[float]:
         """Return the log evidence of each bet, against a loss of the margin or more."""
         share_max = disagreement.interval(losses.share_weight * self.promotion_alpha)[1] if losses.share_weight else 1.0
-        return losses.log_safe(self._margin, self.policy.bets, share_max)
+        return divided(losses.log_safe(self._margin, self.policy.bets, share_max), effect)
 
     def _of_slice(self, look: Look) -> tuple[list[LabelledPair], int, int]:
         if self.slice is None:
@@ -157,7 +189,7 @@ class PairedAccuracyGate:
         every = 100 * state.losses.mean(state.disagreement)
         late = late if late is not None and late.total >= policy.pairs_min and 100 * late.mean > points else None
         lost = points if late is None else 100 * late.mean
-        fired = not hold and timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state.losses))
+        fired = not hold and timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state))
         certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and max(points, every) < policy.margin_points
         another_mix = state.mix.differs(self.promotion_alpha)
         certified = certified and not another_mix and not state.mix.waits(policy.pairs_min)
@@ -198,10 +230,11 @@ class PairedAccuracyGate:
             return Limit(Rule.GUARD, self.policy.guard_points, points, "points lost")
         return Limit(Rule.MARGIN, self.policy.margin_points, points, "points lost")
 
-    def _p_value(self, losses: Losses) -> float:
+    def _p_value(self, state: PairedAccuracyState) -> float:
         """Return the p-value of the sign test, which is exact only where labels were equally likely."""
-        counts = losses.counts
-        return upper_tail(counts.plus, counts.plus + counts.minus, 0.5) if losses.even else 1.0
+        counts, effect = state.losses.counts, state.alike.effect
+        lost, differing = math.floor(counts.plus / effect), (counts.plus + counts.minus) / effect
+        return upper_tail(lost, differing, 0.5) if state.losses.even else 1.0
 
     def _interval(self, state: PairedAccuracyState) -> Interval:
         """From the labels, and never wider than the share of disagreements: each has half of the level."""

@@ -12,12 +12,23 @@ _LEVERS: Final = frozenset({Lever.DIRECTED_LABELS, Lever.LABELS, Lever.MIRROR, L
 
 
 def _of_all(asked: Asked[PairedAccuracyPolicy]) -> tuple[Gate[PairedAccuracyState]]:
-    return (PairedAccuracyGate(asked.section, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    levels = asked.levels
+    return (
+        PairedAccuracyGate(asked.section, levels.rollback_alpha, levels.promotion_alpha, incident_s=levels.incident_s),
+    )
 
 
 def _of_slice(asked: Asked[SlicePolicy]) -> tuple[Gate[PairedAccuracyState]]:
     policy, levels = asked.section, asked.levels
-    return (PairedAccuracyGate(policy.accuracy, levels.rollback_alpha, levels.promotion_alpha, slice=policy.name),)
+    return (
+        PairedAccuracyGate(
+            policy.accuracy,
+            levels.rollback_alpha,
+            levels.promotion_alpha,
+            slice=policy.name,
+            incident_s=levels.incident_s,
+        ),
+    )
 
 
 _ACCURACY_SHADOW = GateKind(

@@ -19,10 +19,14 @@ from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import LabelledPair, Look
 from gates.gate import Timing
 from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
+from gates.online.alike import expected, seen, with_times
+from gates.online.pairing import loss_of
 from gates.outcome import Outcome
 from gates.stats import betting, uneven
+from gates.stats.alike import Alike
 from gates.stats.betting import Trinomial
 from gates.stats.exact import upper_tail
+from gates.stats.numerics import log_mean_exp
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span
 from gates.stats.weighted import Drawn
 from gates.verdict import Limit, Rule, Stage, Verdict
@@ -62,18 +66,28 @@ class Watched:
         among = self.apart.mean if self.chances.even else self.graded.kept.sample.mean
         return 100 * among * self.disagreed / self.pairs
 
-    @property
-    def p_value(self) -> float:
+    def p_value(self, effect: float) -> float:
         """The p-value of one look by itself, against "no more were lost than won": of the sign test, or of the weighed
-        mean and its standard error where some pairs were likelier to be labelled than others."""
+        mean and its standard error where some pairs were likelier to be labelled than others. ``effect`` pairs count as
+        one."""
         if self.chances.even:
-            return upper_tail(self.apart.plus, self.apart.plus + self.apart.minus, 0.5)
+            lost, differing = self.apart.plus, self.apart.plus + self.apart.minus
+            return upper_tail(math.floor(lost / effect), differing / effect, 0.5)
         seen = self.graded.kept.sample
-        return float(ndtr(-seen.total / math.sqrt(seen.spread))) if seen.spread else 1.0
+        return float(ndtr(-seen.total / math.sqrt(effect * seen.spread))) if seen.spread else 1.0
 
-    def add(self, pairs: Sequence[LabelledPair], bets: Sequence[float], *, weighable: bool) -> "Watched":
-        """With one look's labelled pairs of the slice, in which the versions disagree."""
-        losses = [(pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth) for pair in pairs]
+    def add(
+        self,
+        pairs: Sequence[LabelledPair],
+        bets: Sequence[float],
+        *,
+        weighable: bool,
+        effect: float = 1.0,
+        most: float = math.inf,
+    ) -> "Watched":
+        """With one look's labelled pairs of the slice, in which the versions disagree. ``effect`` pairs count as one.
+        ``most``: that evidence of harm may grow by."""
+        losses = [loss_of(pair) for pair in pairs]
         lost, won = losses.count(1), losses.count(-1)
         probabilities = [pair.inclusion_probability for pair in pairs]
         counts, chances = self.apart, self.chances.add(probabilities)
@@ -85,16 +99,16 @@ class Watched:
         # What earlier looks were evidence of is not known once a smaller probability was seen.
         kept = chances == self.chances or chances.even
         found = Watched(self.name, self.agreed, self.disagreed, apart, chances, graded, self.peak if kept else 0.0)
-        harm = found.log_harm(bets) if weighable else 0.0
+        harm = min(found.log_harm(bets, effect), found.peak + most) if weighable else 0.0
         return replace(found, peak=harm) if harm > found.peak else found
 
-    def log_harm(self, bets: Sequence[float]) -> float:
-        """Log evidence against "no more were lost than won"."""
+    def log_harm(self, bets: Sequence[float], effect: float) -> float:
+        """Log evidence against "no more were lost than won", where ``effect`` pairs count as one."""
         if self.chances.even:
-            return betting.log_e_mean_at_most(self.apart, 0.0, bets)
+            return betting.log_e_mean_at_most(self.apart, 0.0, bets, effect)
         kept = self.graded.kept
-        found = uneven.log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, bets)
-        return found + (FLOOR_LOG_WEIGHT if kept.aside else 0.0)
+        logs = uneven.log_capitals(kept.sample, kept.least, 0.0, _SPAN, bets)
+        return log_mean_exp(betting.divided(logs, effect)) + (FLOOR_LOG_WEIGHT if kept.aside else 0.0)
 
 
 def _evenly(counts: Trinomial, probability: float) -> Graded:
@@ -122,6 +136,12 @@ class SlicesState:
     by_chance: Chances = field(default_factory=Chances)
     truths: tuple[Watched, ...] = ()
     chance: float = 0.0
+    alike: Alike = field(default_factory=Alike)  # D of the labelled disagreements, of all slices
+
+    @property
+    def learnt(self) -> float:
+        """The number of labelled disagreements that came together, for the next release."""
+        return self.alike.learnt
 
     @property
     def weighable(self) -> bool:
@@ -136,6 +156,7 @@ class WatchedSlicesGate:
     policy: WatchedSlicesPolicy
     alpha: float
     named: Collection[str] = ()
+    incident_s: float = 0.0
     name: str = "accuracy.slices"
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
@@ -148,17 +169,21 @@ class WatchedSlicesGate:
         by_chance = state.by_chance.add([pair.inclusion_probability for pair in look.pairs if not pair.directed])
         directed = state.directed or any(pair.directed for pair in look.pairs)
         first = next((pair.inclusion_probability for pair in look.pairs if not pair.directed), 0.0)
-        after = SlicesState(directed=directed, by_chance=by_chance, chance=state.chance or first)
         apart = [pair for pair in look.pairs if pair.stable.label != pair.candidate.label]
+        alike = seen(expected(state.alike, look, self.name), list(map(loss_of, apart)), apart, look)
+        alike = with_times(alike, look.pairs, look, self.incident_s)
+        after = SlicesState(directed=directed, by_chance=by_chance, chance=state.chance or first, alike=alike)
+        part = alike.may_add(state.alike)
 
         counts = [(part.slice, part.agreed, part.disagreed) for part in look.slice_pairs]
         counts = [part for part in counts if part[0] not in self.named]
         of_slices = [(name, pair) for pair in apart for name in pair.slices]
         watched = self._counted(state.watched, counts, self.policy.slices_max)
-        watched = self._tested(watched, of_slices, weighable=after.weighable)
+        watched = self._tested(watched, of_slices, after, part * self._harm_at(self.policy.slices_level))
 
         truths = self._counted(state.truths, _by_truth(look.pairs, after.chance), self.policy.truths_max)
-        truths = self._tested(truths, [(_name_of(pair.truth), pair) for pair in apart], weighable=after.weighable)
+        of_truths = [(_name_of(pair.truth), pair) for pair in apart]
+        truths = self._tested(truths, of_truths, after, part * self._harm_at(self.policy.truths_level))
 
         if timing.labels.hold:  # nothing is concluded from any label now
             watched, truths = ([replace(one, peak=0.0) for one in some] for some in (watched, truths))
@@ -183,14 +208,18 @@ class WatchedSlicesGate:
         return found
 
     def _tested(
-        self, watched: Sequence[Watched], differing: Sequence[tuple[str, LabelledPair]], *, weighable: bool
+        self, watched: Sequence[Watched], differing: Sequence[tuple[str, LabelledPair]], after: SlicesState, most: float
     ) -> list[Watched]:
-        """With the labelled pairs of a look in which the versions disagree, by name."""
+        """With the labelled pairs of a look in which the versions disagree, by name. ``most``: that evidence may grow
+        by."""
+        bets, weighable, effect = self.policy.bets, after.weighable, after.alike.effect
         by_name: dict[str, list[LabelledPair]] = {}
         for name, pair in differing:
             by_name.setdefault(name, []).append(pair)
         return [
-            one.add(by_name[one.name], self.policy.bets, weighable=weighable) if one.name in by_name else one
+            one.add(by_name[one.name], bets, weighable=weighable, effect=effect, most=most)
+            if one.name in by_name
+            else one
             for one in watched
         ]
 
@@ -201,8 +230,12 @@ class WatchedSlicesGate:
             (state.truths, self.policy.truths_level, _SUSPECTED_BY_TRUTH / max(len(state.truths), 1)),
         )
         lost = [one for part, level, _ in parts for one in part if self._is_lost(one, level)]
+        effect = state.alike.seen  # a doubt of the first looks would let a loss pass that is there
         suspected = [
-            one for part, _, chance in parts for one in part if state.weighable and self._is_suspected(one, chance)
+            one
+            for part, _, chance in parts
+            for one in part
+            if state.weighable and self._is_suspected(one, chance, effect)
         ]
         worst = max(lost or suspected or (*state.watched, *state.truths), key=lambda one: one.peak, default=None)
         points = worst.points if worst is not None and worst.apart.total else None
@@ -222,11 +255,15 @@ class WatchedSlicesGate:
 
     def _is_lost(self, one: Watched, level: float) -> bool:
         """No exact test is kept for the deadline: all of the level is spent by watching."""
-        return self._is_beyond(one) and one.peak >= -math.log(self.alpha * level)
+        return self._is_beyond(one) and one.peak >= self._harm_at(level)
 
-    def _is_suspected(self, one: Watched, chance: float) -> bool:
+    def _harm_at(self, level: float) -> float:
+        """Return the log evidence that decides, of a slice that has this part of the level."""
+        return -math.log(self.alpha * level) if level else math.inf
+
+    def _is_suspected(self, one: Watched, chance: float, effect: float) -> bool:
         """Return whether a loss beyond the guard may well be there: of ten points, chance may show less than five."""
-        return one.points >= self.policy.guard_points / 2 and one.p_value <= chance
+        return one.points >= self.policy.guard_points / 2 and one.p_value(effect) <= chance
 
     def _is_beyond(self, one: Watched) -> bool:
         """By what was seen."""

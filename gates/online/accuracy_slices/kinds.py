@@ -11,7 +11,7 @@ from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
 
 def _make(asked: Asked[WatchedSlicesPolicy]) -> tuple[WatchedSlicesGate]:
     named = frozenset(one.name for one in asked.others if isinstance(one, SlicePolicy))
-    return (WatchedSlicesGate(asked.section, asked.levels.rollback_alpha, named),)
+    return (WatchedSlicesGate(asked.section, asked.levels.rollback_alpha, named, asked.levels.incident_s),)
 
 
 _ACCURACY_SLICES = GateKind(

@@ -26,6 +26,7 @@ import numpy as np
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import Answer, LabelledPair, LeastLikely, Look
 from gates.gate import Timing, settle
+from gates.online.alike import expected, seen, with_times
 from gates.online.calibration_shadow.policy import CalibrationPolicy
 from gates.online.calibration_shadow.state import CalibrationState, Shape, Sides, Sums
 from gates.online.calibration_shadow.words import brier_told, shape_told
@@ -42,6 +43,7 @@ Sided = TypeVar("Sided", Values, Drawn)
 """Values, or sums over them: what has a mirror image."""
 
 _CHANGE_SPAN = 2.0  # of G and of the Brier difference
+_FIRST_LOOKS = 6.0  # all labels tell of confidences, so that fewer looks show how they come
 _GAP_SPAN = 1.0  # of one version's own gap
 
 
@@ -50,6 +52,7 @@ class CalibrationGate:
     policy: CalibrationPolicy
     alpha: float
     promotion_alpha: float
+    incident_s: float = 0.0
     name: str = "calibration.shadow"
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
@@ -65,13 +68,14 @@ class CalibrationGate:
 
     def look(self, state: CalibrationState, look: Look, _timing: Timing) -> tuple[CalibrationState, Verdict]:
         pairs = [pair for pair in look.pairs if not pair.directed]
-        state = self._add(state, pairs) if pairs else state
+        state = replace(state, alike=expected(state.alike, look, self.name))
+        state = self._add(state, pairs, look) if pairs else state
         return state, self._verdict(state, look)
 
     def _test(self, null: float, span: float = _CHANGE_SPAN) -> MeanTest:
         return MeanTest(null, span, self.policy.bets)
 
-    def _add(self, state: CalibrationState, pairs: list[LabelledPair]) -> CalibrationState:
+    def _add(self, state: CalibrationState, pairs: list[LabelledPair], look: Look) -> CalibrationState:
         sure, right = _answers(pair.candidate for pair in pairs), _rights(pairs, of_candidate=True)
         sure_stable, right_stable = _answers(pair.stable for pair in pairs), _rights(pairs, of_candidate=False)
         own, other = sure - right, sure_stable - right_stable
@@ -79,6 +83,8 @@ class CalibrationGate:
         brier = np.array([pair.candidate.brier - pair.stable.brier for pair in pairs])
         probabilities = [pair.inclusion_probability for pair in pairs]
         sums = state.sums.add(change, own, brier, probabilities)
+        alike = seen(state.alike, change.tolist(), pairs, look)
+        state = replace(state, alike=with_times(alike, pairs, look, self.incident_s))
         if not self._weighable(sums):
             return self._from_sums(state, sums)
         # Bets in inverse proportion to the chance of being labelled test the mean over all pairs.
@@ -98,6 +104,7 @@ class CalibrationGate:
         )
         return replace(
             _of(found, shape),
+            alike=state.alike,
             change=state.change.add(change, weights, _CHANGE_SPAN, self.promotion_alpha),
             own=state.own.add(own, weights, _GAP_SPAN, self.promotion_alpha),
             brier=state.brier.add(brier, weights, _CHANGE_SPAN, self.promotion_alpha),
@@ -117,7 +124,7 @@ class CalibrationGate:
         if sums.aside:
             found = self._without_few(found, sums)
         shapes = [side for sides in start.shape.sides for side in (sides.high, sides.low)]
-        counted = replace(_of([*found, *shapes], start.shape), sums=sums)
+        counted = replace(_of([*found, *shapes], start.shape), sums=sums, alike=before.alike)
         return replace(counted, change=before.change, own=before.own, brier=before.brier)
 
     def _without_few(self, found: Sequence[BetState], sums: Sums) -> list[BetState]:
@@ -168,7 +175,7 @@ class CalibrationGate:
         (change, own, brier), samples = self._means(state), state.sums.brier.count
         enough = samples >= policy.pairs_min
         left = self._kept_means(state)
-        gap_worse, shape_worse = self._gap_worse(state, left[0], left[1]), self._shape_worse(state.shape)
+        gap_worse, shape_worse = self._gap_worse(state, left[0], left[1]), self._shape_worse(state)
         passed = enough and self._gap_held(state, change, own) and self._brier_held(state, brier)
         outcome = settle(failed=enough and (gap_worse or shape_worse), passed=passed)
         needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
@@ -201,19 +208,20 @@ class CalibrationGate:
         return gap, Limit(Rule.MARGIN, policy.margin_brier, brier, "Brier score")
 
     def _gap_worse(self, state: CalibrationState, change: float, own: float) -> bool:
-        fired = max(state.harm_gap.high.peak, state.harm_gap.low.peak) >= self._rollback_threshold
+        fired = max(state.harm_gap.high.peak, state.harm_gap.low.peak) >= self._harm_at(state)
         return fired and abs(change) >= self.policy.guard_gap and abs(own) > abs(own - change)
 
-    def _shape_worse(self, shape: Shape) -> bool:
-        if shape.peak < self._rollback_threshold:
+    def _shape_worse(self, state: CalibrationState) -> bool:
+        shape = state.shape
+        if shape.peak < self._harm_at(state):
             return False
         candidate, stable = murphy(shape.candidate), murphy(shape.stable)
         return abs(shape.change) >= self.policy.guard_gap and candidate.reliability > stable.reliability
 
-    @property
-    def _rollback_threshold(self) -> float:
-        """No exact test exists for these means, so all of the level is spent by watching."""
-        return math.log(3 / self.alpha)
+    def _harm_at(self, state: CalibrationState) -> float:
+        """Return the log evidence that fails. No exact test exists for these means, so all of the level is spent by
+        watching. Of texts that are alike (`gates.stats.alike`) as many times as much is asked for."""
+        return state.alike.doubted(_FIRST_LOOKS) * math.log(3 / self.alpha)
 
     def _gap_held(self, state: CalibrationState, change: float, own: float) -> bool:
         margin, threshold = self.policy.margin_gap, math.log(2 / self.promotion_alpha)

@@ -11,7 +11,8 @@ from gates.online.calibration_shadow.state import CalibrationState
 
 
 def _make(asked: Asked[CalibrationPolicy]) -> tuple[Gate[CalibrationState]]:
-    return (CalibrationGate(asked.section, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    levels = asked.levels
+    return (CalibrationGate(asked.section, levels.rollback_alpha, levels.promotion_alpha, levels.incident_s),)
 
 
 _CALIBRATION_SHADOW = GateKind(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gates.stats.alike import Alike
 from gates.stats.bounded import BetState, MeanBounds, Values
 from gates.stats.murphy import Band
 from gates.stats.numerics import log_mean_exp
@@ -123,3 +124,9 @@ class CalibrationState:
     own: MeanBounds = field(default_factory=MeanBounds)
     brier: MeanBounds = field(default_factory=MeanBounds)
     sums: Sums = field(default_factory=Sums)
+    alike: Alike = field(default_factory=Alike)  # changes of the gap
+
+    @property
+    def learnt(self) -> float:
+        """The number of labelled pairs that came together, for the next release."""
+        return self.alike.learnt
