@@ -1,6 +1,7 @@
 """What the adapter makes of a registry that answers strangely, or that others change; each over a real socket."""
 
 import json
+import socket
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -81,6 +82,18 @@ def mlflow() -> Iterator[Mlflow]:
 @pytest.fixture
 def registry(mlflow: Mlflow) -> MlflowRegistry:
     return MlflowRegistry(mlflow.url, retries=0)
+
+
+def test_a_registry_that_is_away_is_told_in_a_few_words() -> None:
+    """Where, and not the client library's sentence about its connection pool."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(TransientError) as hung:
+            MlflowRegistry(place, timeout_s=1, retries=0).version("intent", "7")
+    assert str(hung.value) == f"MLflow could not read intent version 7: {place} gave no answer in time"
+    with pytest.raises(TransientError) as away:
+        MlflowRegistry(place, retries=0).version("intent", "7")
+    assert str(away.value) == f"MLflow could not read intent version 7: nobody listens at {place}"
 
 
 def test_an_alias_that_somebody_else_moved_meanwhile_is_told(mlflow: Mlflow, registry: MlflowRegistry) -> None:
