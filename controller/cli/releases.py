@@ -26,7 +26,7 @@ from controller.cli.place import Place, at_a_place
 from controller.cli.status import status
 from controller.cli.steering import ASKED_SCHEMA
 from controller.core.commands import Ask, Command
-from controller.core.foresight import Consent
+from controller.core.foresight import Consent, Foreseen
 from controller.errors import UsageError
 from controller.naming import model_named
 
@@ -84,19 +84,20 @@ def start(
     agreed = {Consent.SUPERSEDE: supersede, Consent.REPEAT: repeat, Consent.DURING_FREEZE: during_freeze}
     with place.opened(writing=True) as installation:
         ask = Ask.REPLACE if because_stable_is_down else Ask.START
-        sentence = _foreseen(installation, ask, model, version, agreed)
+        foreseen = _foreseen(installation, ask, model, version, agreed)
         tell = _teller(output)
-        tell(f"{model}: {sentence}")
         begin = installation.replace if because_stable_is_down else installation.start
         asked, _ = begin(model, version, reason=reason, by=by or asker())
+        taken_up = _taken_up(installation, asked)  # what was refused is not said to begin
+        tell(f"{model}: {foreseen.sentence}")
         tell(f"{model}: release of version {version} asked for.")
-        taken_up = _taken_up(installation, asked)
         if not taken_up:
-            tell(f"{model}: {_why_it_waits(place)}")
+            in_vain = "" if foreseen.acts else " It comes to nothing unless things have changed by then."
+            tell(f"{model}: {_why_it_waits(place)}{in_vain}")
         if wait_s > 0:
             _wait_for_the_end(installation, asked, wait_s, output)
     if output is Output.JSON:
-        say_json(_asked(asked, sentence, taken_up=taken_up))
+        say_json(_asked(asked, foreseen.sentence, taken_up=taken_up))
 
 
 @release_app.command()
@@ -131,13 +132,13 @@ def again(
 
 def _foreseen(
     installation: "Installation", ask: Ask, model: str, version: str | None, agreed: Mapping[Consent, bool]
-) -> str:
+) -> Foreseen:
     """Return what the start will do. Raises UsageError where that needs a flag which was not given."""
     foreseen = installation.foresee(ask, model, version)
     missing = [f"{why}. Say --{one} if that is meant" for one, why in foreseen.consents if not agreed.get(one, False)]
     if missing:
         raise UsageError(f"{model}: nothing was started: {'; '.join(missing)}")
-    return foreseen.sentence
+    return foreseen
 
 
 def _teller(output: Output) -> Callable[[str], None]:

@@ -80,12 +80,25 @@ def test_a_start_without_a_controller_says_that_it_waits(home: Home) -> None:
 
 
 def test_a_start_that_the_controller_discards_is_told_with_the_reason(home: Home) -> None:
-    """Not "asked for" and a zero, and the reason in a log."""
+    """Not "asked for" and a zero, and the reason in a log; nor is it said before that it begins."""
     with opened(home) as store, ThreadPoolExecutor() as pool:
-        asked = pool.submit(refusal, home, "release", "start", "intent", "9")
+        asked = pool.submit(serin, home, "release", "start", "intent", "9")
         eventually(store.inbox.waiting, what="the command to come in")
         store.inbox.discard(store.inbox.waiting()[0].id, "intent has no version 9")
-        assert asked.result(10) == "intent: no release of version 9: intent has no version 9"
+        told = asked.result(10)
+    assert isinstance(told.exception, UsageError)
+    assert str(told.exception) == "intent: no release of version 9: intent has no version 9"
+    assert told.stdout == ""
+
+
+def test_a_start_that_will_come_to_nothing_says_so(home: Home) -> None:
+    """Nobody waits for a controller to find that the version serves already."""
+    home.envoy.mkdir()
+    table = TrafficTable("intent", {"7": 100.0}, generation=1)
+    write_routes(home.envoy, read_routes(home.envoy).with_table(table, RouteOptions()))
+    told = serin(home, "release", "start", "intent", "7").stdout.splitlines()
+    assert told[0] == "intent: Version 7 serves all traffic already."
+    assert told[-1].endswith("It comes to nothing unless things have changed by then.")
 
 
 @pytest.mark.parametrize("command", ["freeze", "abort", "resume"])
