@@ -110,7 +110,7 @@ class _Course:
             self._watch_for(self.times.for_s, or_until=self.ports.injection.broken_off)
         finally:
             self.ports.injection.end()
-        self._note(By.DRILL, self.drill.undone + (", before their time" if self.stopped else ""))
+        self._note(By.DRILL, self.drill.undone + (", earlier than planned" if self.stopped else ""))
 
     def _watch_for(self, length_s: float, *, or_until: Callable[[], str] = str) -> None:
         until_s = self.ports.clock.monotonic_s() + length_s
@@ -185,7 +185,7 @@ class _Course:
     def _changes(self, seen: Seen) -> Iterator[tuple[By, str]]:
         was = self.last
         if seen.unseen and not was.unseen:
-            yield By.DRILL, f"nothing can be looked at: {seen.unseen}"
+            yield By.DRILL, f"nothing can be observed: {seen.unseen}"
         for name in seen.faults.keys() - was.faults.keys():
             yield By.DOCTOR, f"{name} {seen.faults[name]}"
         for name in was.faults.keys() - seen.faults.keys():

@@ -39,4 +39,4 @@ def check_distinct(model: str, others: Iterable[str]) -> None:
     """
     alike = next((other for other in others if other != model and other.lower() == model.lower()), None)
     if alike is not None:
-        raise UsageError(f"model {model!r} differs from {alike!r}, which is here already, in case only: rename one")
+        raise UsageError(f"model {model!r} differs only in case from {alike!r}, which is here already: rename one")

@@ -67,5 +67,5 @@ def way_in(deed: Deed) -> str:
     """Return how somebody comes to be allowed it, as the end of a sentence."""
     role = MAY[deed][0]
     if role == REPLICA:
-        return "only a running replica may, of its own answers and by the token that it was started with"
+        return "only a running replica may, for its own answers and with the token that it was started with"
     return f"`serin token create --role {role} --name NAME` makes a token for it"

@@ -40,33 +40,50 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--memory-mb-max",
         type=int,
-        help="what each process may hold; 0: 2,000 and four times the graph's size (default: no limit; 0 for --check)",
+        help=(
+            "memory that each process may use; 0: 2,000 plus four times the size of the graph (default: "
+            "no limit; 0 for --check)"
+        ),
     )
-    flags.add_argument("--processes-max", type=int, help="processes and threads, on top of those that run already")
-    flags.add_argument("--fingerprint", help="what the artifact must be: SHA-256 of the manifest that was registered")
+    flags.add_argument(
+        "--processes-max", type=int, help="processes and threads, on top of those that are already running"
+    )
+    flags.add_argument(
+        "--fingerprint", help="the artifact that must be served: SHA-256 of the manifest that was registered"
+    )
     flags.add_argument("--check", action="store_true", help="verify the artifact, run its golden texts, serve nothing")
     flags.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     flags.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
     flags.add_argument(
         "--shadow-port",
         type=int,
-        help="a second port: what comes in there counts as shadow traffic, that nobody waits for; 0 chooses a free one",
+        help=(
+            "a second port: what arrives there counts as shadow traffic, which no user waits for; 0 chooses a free one"
+        ),
     )
     flags.add_argument(
-        "--port-file", type=Path, help="file to write the port to once the replica listens, the shadow port below it"
+        "--port-file",
+        type=Path,
+        help="file to write the port to once the replica listens, with the shadow port on the next line",
     )
     flags.add_argument(
         "--allowed-host",
         action="append",
         default=[],
-        help="name that it is asked by, with or without a port, besides this machine's own; repeat for several. An "
-        "address that other machines reach takes any name where none is given",
+        help=(
+            "host name that requests may use, with or without a port, besides this machine's own; repeat "
+            "for several. If none is given, an address that other machines can reach accepts any name"
+        ),
     )
     flags.add_argument(
         "--threads", type=int, help="threads of the engine (default: the cores it may use; 1 for a small model)"
     )
     flags.add_argument(
-        "--provider", type=Provider, choices=list(Provider), default=Provider.CPU, help="runs it (default: %(default)s)"
+        "--provider",
+        type=Provider,
+        choices=list(Provider),
+        default=Provider.CPU,
+        help="where the model runs (default: %(default)s)",
     )
     flags.add_argument(
         "--objective-ms", type=float, action="append", default=[], help="latency objective; repeat for several"
@@ -84,25 +101,34 @@ def _add_limits(flags: argparse.ArgumentParser) -> None:
     batching, limits = Batching(), Limits()
     group = flags.add_argument_group("batches and limits")
     group.add_argument(
-        "--max-batch-size", type=int, default=batching.texts_max, help="texts of one engine call (default: %(default)s)"
+        "--max-batch-size",
+        type=int,
+        default=batching.texts_max,
+        help="maximum number of texts in one engine call (default: %(default)s)",
     )
     group.add_argument(
         "--batch-timeout-ms",
         type=float,
         default=batching.wait_ms,
-        help="how long a request may wait for company while the engine is free (default: %(default)s)",
+        help="how long a request may wait for others while the engine is idle (default: %(default)s)",
     )
     group.add_argument(
         "--max-text-chars", type=int, default=limits.text_chars_max, help="longer texts get 422 (default: %(default)s)"
     )
     group.add_argument(
-        "--max-texts", type=int, default=limits.texts_max, help="texts of one request (default: %(default)s)"
+        "--max-texts",
+        type=int,
+        default=limits.texts_max,
+        help="maximum number of texts in one request (default: %(default)s)",
     )
     group.add_argument(
         "--max-windows",
         type=int,
         default=limits.windows_max,
-        help="a text that a version reads in windows gets 422 beyond so many (default: %(default)s)",
+        help=(
+            "maximum number of windows for a text that the version reads in windows; more get 422 "
+            "(default: %(default)s)"
+        ),
     )
     group.add_argument(
         "--max-body-bytes", type=int, default=limits.body_bytes_max, help="longer bodies get 413 (default: %(default)s)"
@@ -116,23 +142,29 @@ def _add_limits(flags: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-wait-ms",
         type=float,
-        help="a request that would wait longer for those before it gets 503 at once; half of the latency objective "
-        "keeps the accepted within it under overload (default: only the queue limit refuses)",
+        help=(
+            "a request that would wait longer for those before it gets 503 at once; with half of the "
+            "latency objective, accepted requests meet it under overload (default: only the queue limit "
+            "refuses)"
+        ),
     )
     group.add_argument(
         "--receive-timeout-s",
         type=float,
         default=limits.receive_timeout_s,
-        help="a connection whose request has not arrived by then is closed (default: %(default)s)",
+        help="a connection is closed if its request has not arrived after this time (default: %(default)s)",
     )
     group.add_argument(
-        "--answer-timeout-s", type=float, default=limits.answer_timeout_s, help="then 504 (default: %(default)s)"
+        "--answer-timeout-s",
+        type=float,
+        default=limits.answer_timeout_s,
+        help="a request gets 504 after this time (default: %(default)s)",
     )
     group.add_argument(
         "--stuck-after-s",
         type=float,
         default=limits.stuck_after_s,
-        help="a worker that owes an answer and uses no processor is replaced then (default: %(default)s)",
+        help="a worker that owes an answer and uses no CPU is replaced after this time (default: %(default)s)",
     )
 
 
@@ -140,13 +172,14 @@ def _add_tracing(flags: argparse.ArgumentParser) -> None:
     tracing = TracingSettings()
     group = flags.add_argument_group("traces")
     group.add_argument(
-        "--trace-url", help="where spans go by OTLP over HTTP, such as http://localhost:4318; without it there are none"
+        "--trace-url",
+        help=("where to send spans, as OTLP over HTTP, such as http://localhost:4318; without it there are none"),
     )
     group.add_argument(
         "--trace-ratio",
         type=float,
         default=tracing.ratio,
-        help="part of the requests that are traced where their caller has not decided it (default: %(default)s)",
+        help="share of requests to trace if the caller has not decided (default: %(default)s)",
     )
 
 
@@ -162,26 +195,33 @@ def _add_capture(flags: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--digest-key-file",
         type=Path,
-        help="key of the text digests, the same for all versions (default: the model's name, which keeps no secret)",
+        help="key of the text digests, the same for all versions (default: the model's name, which is no secret)",
     )
     group.add_argument(
         "--capture-text",
         action="store_true",
-        help="send the texts too, redacted, which a label source needs to show them; without it texts never leave",
+        help=(
+            "send the texts too, redacted, for label sources that show them; without it texts never leave the replica"
+        ),
     )
     group.add_argument(
         "--recogniser",
         action="append",
         default=[],
-        help="module:factory of what finds more to redact, as serving.redaction.presidio:english; repeat for several",
+        help=(
+            "module:factory of an additional recogniser of what to redact, such as "
+            "serving.redaction.presidio:english; repeat for several"
+        ),
     )
     group.add_argument("--capture-token-file", type=Path, help="the bearer token that the controller asks for")
     group.add_argument(
         "--mirror-file",
         type=Path,
-        help="says where copies of live requests go, by version, and how many; read again as it changes",
+        help="file that says where copies of live requests go, by version, and how many; read again when it changes",
     )
-    group.add_argument("--capture-ca-file", type=Path, help="whose certificates the controller's is held against (PEM)")
+    group.add_argument(
+        "--capture-ca-file", type=Path, help="certificates (PEM) that the controller's certificate is checked against"
+    )
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -265,7 +305,7 @@ def _check_capture(arguments: argparse.Namespace) -> None:
     host = urlsplit(arguments.capture_url or "").hostname
     if host is not None and not is_loopback(host) and arguments.digest_key_file is None:
         raise ValueError(
-            f"--capture-url leads to {host}: give --digest-key-file, or texts could be guessed from their digests there"
+            f"--capture-url leads to {host}: give --digest-key-file, or texts could be guessed there from their digests"
         )
     if arguments.capture_token_file is not None and not arguments.capture_token_file.read_text().strip():
         raise ValueError(f"--capture-token-file {arguments.capture_token_file} is empty")

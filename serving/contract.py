@@ -335,7 +335,7 @@ def check_version(version: str) -> str:
     """
     problem = None
     if len(version) > VERSION_LENGTH_MAX or not _VERSION.fullmatch(version):
-        problem = f"use up to {VERSION_LENGTH_MAX} letters, digits, '.' and '_'; the registry's are numbers"
+        problem = f"use up to {VERSION_LENGTH_MAX} letters, digits, '.' and '_'; the registry's versions are numbers"
     elif version.isdecimal() and version != str(int(version)):
         problem = f"write {int(version)}"
     if problem is not None:
@@ -356,7 +356,7 @@ def deployed(name: str) -> tuple[str, str]:
     """
     model, between, version = name.rpartition(_BETWEEN)
     if not between:
-        raise NameRefusedError(f"{_shown(name)} is no deployment's name")
+        raise NameRefusedError(f"{_shown(name)} is not the name of a deployment")
     return check_model_name(model), check_version(version)
 
 

@@ -68,8 +68,8 @@ def refuse_two_labels(one: Case, other: Case) -> None:
     """Raises SuiteError where two cases with the same text have two labels: at least one of them is wrong."""
     if one.label != other.label:
         raise SuiteError(
-            f"{other.named}: its text is that of {one.named}, which is labelled {shown(one.label)!r} and this "
-            f"{shown(other.label)!r}: one text has one true label"
+            f"{other.named}: its text is that of {one.named}, which is labelled {shown(one.label)!r}, but "
+            f"this one {shown(other.label)!r}: one text has one true label"
         )
 
 
@@ -86,7 +86,7 @@ def load(path: Path) -> Suite:
         raise SuiteError(f"{path}: {error}") from error
     cases = tuple(_parse(f"{path}, line {number}", line) for number, line in lines(content))
     if not cases:
-        raise SuiteError(f"{path}: holds no case; write one JSON object a line with {', '.join(_REQUIRED)}")
+        raise SuiteError(f"{path}: holds no case; write one JSON object per line with {', '.join(_REQUIRED)}")
     ids: dict[str, Case] = {}
     texts: dict[str, Case] = {}
     for case in cases:

@@ -48,7 +48,7 @@ class Plan:
             ("for_s", self.for_s, FOR_S_MAX),
         ):
             if not 0 < value <= most:
-                raise ValueError(f"{name} {value:g}: must be above 0, and {most:g} at most")
+                raise ValueError(f"{name} {value:g}: must be above 0 and at most {most:g}")
 
 
 @dataclass(slots=True)

@@ -82,7 +82,7 @@ def check_classes(cases: Sequence[Case], *sides: Sequence[SuiteResult]) -> None:
     hint = f"did you mean {shown(nearest)!r}?" if nearest else f"its classes: {_listed(sorted(known))}"
     whose = "the version" if len(sides) == 1 else "either version"
     more = f" (and {len(unknown) - 1:,} more cases)" if len(unknown) > 1 else ""
-    raise SuiteError(f"{first.named}: the label {shown(first.label)!r} is no class of {whose}{more}; {hint}")
+    raise SuiteError(f"{first.named}: the label {shown(first.label)!r} is not a class of {whose}{more}; {hint}")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -96,7 +96,7 @@ def _parts(cases: Sequence[Case]) -> list[Sequence[Case]]:
 
 def _result(case: Case, probabilities: Mapping[str, float], classes: tuple[str, ...]) -> SuiteResult:
     if len(probabilities) != len(classes) or not all(name in probabilities for name in classes):
-        raise SuiteError(f"{case.named}: the model answered with other classes than to the cases before")
+        raise SuiteError(f"{case.named}: the model answered with other classes than for the cases before")
     label = max(probabilities, key=lambda name: probabilities[name])
     return SuiteResult(
         case_id=case.id,

@@ -44,7 +44,7 @@ class HttpReplicas:
         answer = self._ask("POST", url + PREDICT_ROUTE, {"texts": list(texts)})
         predictions = answer["predictions"]
         if any("probabilities" not in prediction for prediction in predictions):
-            raise PermanentError(f"{url} gives no class probabilities: the task of its version is another one")
+            raise PermanentError(f"{url} gives no class probabilities: its version has another task")
         return [prediction["probabilities"] for prediction in predictions]
 
     def _headers(self) -> dict[str, str]:

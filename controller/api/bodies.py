@@ -127,7 +127,7 @@ class PredictionsBody(Body):
     predictions: Annotated[list[PredictionBody], Field(max_length=BATCH_MAX)]
 
     def keys(self) -> int:
-        """Return how many keys its JSON has, where none is written twice."""
+        """Return how many keys its JSON has, where none occurs twice."""
         of_each = (len(p.model_fields_set) + len(p.probabilities) + len(p.tags) for p in self.predictions)
         return len(self.model_fields_set) + sum(of_each)
 
@@ -215,7 +215,7 @@ def parse(kind: type[AnyBody], body: bytes) -> AnyBody:
 def parse_predictions(body: bytes) -> PredictionsBody:
     """As `parse`, at a quarter of its cost: these come by the thousand.
 
-    That no key is written twice is seen by counting: outside of texts, a colon follows each key and nothing else.
+    That no key occurs twice is seen by counting: outside of texts, a colon follows each key and nothing else.
     """
     try:
         found = PredictionsBody.model_validate_json(body)

@@ -34,7 +34,7 @@ def prepare_access(home: Home, settings: Settings) -> None:
     release could be judged.
 
     Raises:
-        UsageError: a token file is damaged, or others may write it.
+        UsageError: a token file is damaged, or others may write to it.
     """
     if settings.digest_key_file is None:
         _once(home.digest_key, secrets.token_hex(32))
@@ -131,7 +131,9 @@ def argilla_secret(settings: Settings) -> Callable[[], bytes] | None:
         try:
             return base64.b64decode(file.read().removeprefix("whsec_"), validate=True)
         except ValueError:
-            raise UsageError(f"argilla_secret_file {file.path}: is no secret as Argilla shows it, in base64") from None
+            raise UsageError(
+                f"argilla_secret_file {file.path}: is not a secret as Argilla shows it, in base64"
+            ) from None
 
     read()
     return read
@@ -147,11 +149,11 @@ def create_token(
             used.
     """
     if name in RESERVED_NAMES:
-        raise UsageError(f"--name {name}: this is the name of Serin's own; take that of a person or a program")
+        raise UsageError(f"--name {name}: Serin uses this name itself; choose that of a person or a program")
     if model is not None:
         model_named(model)
     if model is not None and Role.LABELS in roles:
-        raise UsageError("--model: a token for labels cannot be bound to a model, since labels name requests only")
+        raise UsageError("--model: a token for labels cannot be bound to a model, because labels only name requests")
     now = datetime.now(UTC)
     try:
         entry, token = new_token(

@@ -49,6 +49,6 @@ def rolled_back_by(url: str, model: str, *, reason: str, by: str, token_file: Pa
         time.sleep(_POLL_S)
     raise TransientError(
         Source.CONTROLLER,
-        f"{url} took the rollback of {model} in and has not moved its traffic after {_ROLLED_BACK_WITHIN_S:g} s: see "
-        "`serin status`, or roll back at its home",
+        f"{url} accepted the rollback of {model}, but has not moved its traffic after "
+        f"{_ROLLED_BACK_WITHIN_S:g} s: see `serin status`, or roll back at its home",
     )

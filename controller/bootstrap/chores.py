@@ -81,7 +81,7 @@ def _keep_reserve(home: Home) -> None:
     if not whole:
         raise TransientError(
             Source.DISK,
-            f"the disk of {home.path} is all but full: make room. Rollbacks write into what is kept back for them",
+            f"the disk of {home.path} is almost full: make room. Rollbacks use the space that is reserved for them",
         )
 
 

@@ -67,11 +67,11 @@ def troubles_of(home: Home, sight: Sight | None = None) -> tuple[str, ...]:
 def _of_the_disk(home: Home) -> Iterator[str]:
     room = os.statvfs(home.path)
     if room.f_flag & os.ST_RDONLY or not os.access(home.path, os.W_OK):
-        yield f"{home.path} can only be read: mount it to be written. What serves goes on, and nothing is recorded"
+        yield f"{home.path} is read-only: mount it writable. What serves goes on, but nothing is recorded"
     elif is_given_up(home.path) or room.f_bavail * room.f_frsize < RESERVE_BYTES:
         yield (
-            f"the disk of {home.path} is full: make room. What serves goes on, and a rollback writes into what is kept "
-            "back for it"
+            f"the disk of {home.path} is full: make room. What serves goes on, and a rollback uses the "
+            "space that is reserved for it"
         )
 
 
@@ -88,6 +88,6 @@ def _of_open_files(home: Home) -> Iterator[str]:
 def _of_the_processes(home: Home) -> Iterator[str]:
     if running_supervisor(home.path) is None and (left := leftovers(home.path)):
         yield (
-            f"`serin up` was killed, and {', '.join(sorted(left))} went on without it: users are served, nothing that "
-            "dies is started again. `serin up` takes it up"
+            f"`serin up` was killed, and {', '.join(sorted(left))} went on without it: users are served, "
+            "but nothing that dies is restarted. Run `serin up`: it takes over"
         )

@@ -29,7 +29,7 @@ def exchanged(package: Path) -> tuple[Manifest, str]:
     path.write_text(json.dumps(config), encoding="utf-8")
     changed = dataclasses.replace(manifest, labels=tuple(labels), files=_files(manifest, path))
     names = ", ".join(repr(label) for label in labels[: 2 * pairs])
-    return changed, f"the answers {names} have changed places by pairs"
+    return changed, f"the answers {names} are swapped in pairs"
 
 
 def surer(package: Path) -> tuple[Manifest, str]:

@@ -53,7 +53,7 @@ class WorseVersion(News):
         """Raises UsageError: this version cannot be made worse so."""
         manifest = verify(self.package)
         if manifest.rules.task is not Task.SEQUENCE_CLASSIFICATION or len(manifest.labels) < 2:
-            raise UsageError(f"{self.model} chooses between no classes, and {self.mode} is about those")
+            raise UsageError(f"{self.model} does not choose between classes, and {self.mode} is about classes")
         if self.mode is Mode.F6 and find_spec("onnx") is None:
             raise UsageError("F6 needs onnx, not installed here: pip install -c constraints.txt onnx")
 
@@ -73,9 +73,9 @@ class WorseVersion(News):
         tags = {FINGERPRINT_TAG: fingerprint(manifest.to_bytes()), DRILL_TAG: self.mode}
         self._version = self.register(copy, tags).version
         self._removed()
-        reason = f"drill {self.mode}: a worse version on purpose, which no user gets"
+        reason = f"drill {self.mode}: a version that is worse on purpose and serves no user"
         self._command = self.service.rehearse(self.model, self._version, reason=reason, by=self.by)
-        return f"version {self._version} was registered, in which {how}, and is rehearsed"
+        return f"version {self._version}, in which {how}, was registered and is being rehearsed"
 
     def end(self) -> None:
         self._removed()

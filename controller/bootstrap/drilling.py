@@ -146,12 +146,12 @@ def _ground(home: Home, asked: Asked) -> Iterator[_Ground]:
             "with --server"
         )
     if running_supervisor(home.path) is None:
-        raise UsageError(f"{home.path} is not up: a drill needs what starts again what ends: `serin up`")
+        raise UsageError(f"{home.path} is not up: a drill needs `serin up`, which restarts what ends")
     with service_of(home) as service:
         service.check(model)
         if (under_way := next(iter(service.releases(model, limit=1)), None)) is not None and under_way.active:
             raise UsageError(
-                f"{under_way.release_id} is {under_way.phase}, and what a drill does would count in it: wait until it "
+                f"{under_way.release_id} is {under_way.phase}, and the drill would count in it: wait until it "
                 f"is over (`serin wait {model}`)"
             )
         if asked.freeze is None and not service.frozen(model):
@@ -164,7 +164,9 @@ def _ground(home: Home, asked: Asked) -> Iterator[_Ground]:
         away = [part for part in parts_of(home, {model: table}) if not part.answers]
         if away:
             told = "; ".join(f"{part.name} {part.fault}" for part in away)
-            raise UsageError(f"not everything answers, and a drill would be blamed for it: {told}. See `serin doctor`")
+            raise UsageError(
+                f"not everything answers, and the drill would be blamed for that: {told}. See `serin doctor`"
+            )
         yield _Ground(home, settings, service, asked, table)
 
 
@@ -235,13 +237,15 @@ def _to_kill(ground: _Ground, *, worker: bool) -> Record:
     if len(others) < 2 and not asked.users_may_fail:
         what = "while its worker is replaced" if worker else "until it runs again"
         raise UsageError(
-            f"{own[0].name} is the only replica that answers users, whose requests fail {what}: say --users-may-fail, "
-            "or have the policy run several (`serving.replicas`)"
+            f"{own[0].name} is the only replica that answers users, whose requests fail {what}: add "
+            "--users-may-fail, or have the policy run several replicas (`serving.replicas`)"
         )
     since_s = time.monotonic() - _RESTART_WINDOW_S
     started = sum(1 for start_s in own[0].recent_starts_s if start_s >= since_s)
     if not worker and started > STARTS_SPARE:
-        raise UsageError(f"{own[0].name} was started {started} times within ten minutes: let it run for so long first")
+        raise UsageError(
+            f"{own[0].name} was started {started} times within ten minutes: wait until it has run for that long"
+        )
     return own[0]
 
 
@@ -280,8 +284,8 @@ def _long_lists(ground: _Ground) -> LongLists:
     serving = policy.serving if policy is not None else ServingPolicy()
     if serving.admission.wait_ms_max is not None and not asked.users_may_fail:
         raise UsageError(
-            f"serving.admission.wait_ms_max of {asked.model} has requests refused that would wait behind the drill's: "
-            "say --users-may-fail"
+            f"serving.admission.wait_ms_max of {asked.model} makes replicas refuse requests that would "
+            "wait behind the drill's: add --users-may-fail"
         )
     text = next(iter(_texts(ground)))
     shown = {"authorization": f"Bearer {token}"} if (token := _own_token(ground)) is not None else {}

@@ -110,14 +110,14 @@ def _ground(afar: Afar, asked: Asked) -> _Ground:
     newest = next(iter(installation.releases(model, limit=1)), None)
     if newest is not None and newest.active:
         raise UsageError(
-            f"{newest.release_id} is {newest.phase}, and what a drill does would count in it: wait until it is over "
-            f"(`serin wait {model} --server {afar.url}`)"
+            f"{newest.release_id} is {newest.phase}, and the drill would count in it: wait until it is "
+            f"over (`serin wait {model} --server {afar.url}`)"
         )
     for freeze in overview.freezes:
         if _OF_A_DRILL.match(freeze.reason):
             raise UsageError(
-                f"another drill froze {freeze.model} ({freeze.reason!r}, by {freeze.by}): wait until it is over; where "
-                f"its machine is lost, `serin unfreeze {freeze.model} --server {afar.url}`"
+                f"another drill froze {freeze.model} ({freeze.reason!r}, by {freeze.by}): wait until it is "
+                f"over; if its machine is lost, `serin unfreeze {freeze.model} --server {afar.url}`"
             )
     if asked.freeze is None and not overview.freezes:
         raise UsageError(f"{model} is not frozen: `serin freeze {model} --reason ...` before, or --freeze --reason ...")
@@ -125,13 +125,13 @@ def _ground(afar: Afar, asked: Asked) -> _Ground:
         raise UsageError(f"no version of {model} serves: there is nothing to drill")
     if faults := faults_of(model, overview):
         told = "; ".join(f"{name} {fault}" for name, fault in faults.items())
-        raise UsageError(f"not everything answers, and a drill would be blamed for it: {told}. See `serin status`")
+        raise UsageError(f"not everything answers, and the drill would be blamed for that: {told}. See `serin status`")
     if afar.prometheus is not None and (fault := next(iter(alerts_of(afar.prometheus, model)[1].values()), "")):
         raise UsageError(f"--prometheus {afar.prometheus}: {fault}")
     found = asked_once(afar.predict_url, {"text": asked.texts[0]}, afar.shown, timeout_s=_PROBE_TIMEOUT_S)
     if found.how != "200":
-        way = ": name the file of a client's token by --bearer-file" if found.how == "401" and not afar.shown else ""
-        raise UsageError(f"{afar.predict_url} answers with {found.how}, and a drill would be blamed for it{way}")
+        way = ": name the file of a client's token with --bearer-file" if found.how == "401" and not afar.shown else ""
+        raise UsageError(f"{afar.predict_url} answers with {found.how}, and the drill would be blamed for that{way}")
     return _Ground(afar, installation, asked, overview, asked.texts)
 
 
@@ -174,11 +174,13 @@ def _long_lists(ground: _Ground) -> LongLists:
     """Its limits are found by asking: no policy is read from here."""
     afar, asked = ground.afar, ground.asked
     if afar.prometheus is None:
-        raise UsageError(f"--prometheus: {asked.drill.mode} is seen by metrics of replicas: name where they are read")
+        raise UsageError(
+            f"--prometheus: {asked.drill.mode} is noticed by metrics of replicas: say where they can be read"
+        )
     if not asked.users_may_fail:
         raise UsageError(
-            f"where serving.admission.wait_ms_max of {asked.model} is set, requests are refused that would wait behind "
-            "the drill's, and the policy cannot be read from here: say --users-may-fail"
+            f"if serving.admission.wait_ms_max of {asked.model} is set, requests that would wait behind "
+            "the drill's are refused, and the policy cannot be read from here: add --users-may-fail"
         )
     lately = partial(batches, afar.prometheus, _SCRAPED_EVERY_S, asked.model)
     return LongLists(afar.predict_url, ground.texts[0], afar.shown, lately)
@@ -192,7 +194,9 @@ def _strangers(ground: _Ground) -> Strangers:
         counts = Counts(partial(refused_by_interface, wire), "the controller's metrics")
         return Strangers(afar.url.rstrip("/") + LABELS_ROUTE, {}, "labels", counts, afar.ca_file, every_s=afar.every_s)
     if afar.prometheus is None:
-        raise UsageError("--prometheus: refusals at the gateway are counted by replicas: name where those are read")
+        raise UsageError(
+            "--prometheus: refusals at the gateway are counted by replicas: say where their metrics can be read"
+        )
     counts = Counts(partial(refused_of, afar.prometheus, model), "the replicas' metrics")
     return Strangers(afar.predict_url, {}, "text", counts, every_s=afar.every_s)
 

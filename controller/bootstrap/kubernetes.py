@@ -117,9 +117,9 @@ def runtime_of(settings: Settings) -> KubernetesRuntime | None:
         raise UsageError(f"settings: {place}: {first['msg']}") from error
     if settings.sticky_header is not None and found.gateway.sticky_by is None:
         raise UsageError(
-            "settings: sticky_header: no gateway of a cluster is known to deal users to versions by a header, so that "
-            "all move at a rollback: leave it out, or say in runtime.gateway.sticky_by how yours is told to, and Serin "
-            "sees through it whether it does (docs/kubernetes.md, Users who stick)"
+            "settings: sticky_header: no cluster gateway is known to split users by a header so that all "
+            "of them move at a rollback: leave it out, or say in runtime.gateway.sticky_by how yours is "
+            "told to, and Serin checks through it that it does (docs/kubernetes.md, Users who stick)"
         )
     if settings.sticky_header is None and found.gateway.sticky_by is not None:
         raise UsageError(
@@ -225,7 +225,7 @@ def let_replicas_in(home: Home, token_file: Path) -> None:
         token = token_file.read_text(encoding="ascii").strip()
         if (token_id := id_of(token)) is None:
             form = "serin_, 12 hex digits, _ and 43 letters or digits"
-            raise UsageError(f"settings: runtime.capture_token_file: {token_file} holds no token: {form} are needed")
+            raise UsageError(f"settings: runtime.capture_token_file: {token_file} holds no token: it needs {form}")
         digest = hashlib.sha256(token.encode()).hexdigest()
         with changing(home.api_tokens) as entries:
             if (token_id, digest) not in {(entry.id, entry.sha256) for entry in entries}:
@@ -253,7 +253,7 @@ def _computed(document: Mapping[str, Any]) -> Iterator[str]:
     pods = document.get("pods")
     for key in _COMPUTED:
         if isinstance(pods, dict) and key in pods:
-            yield f"runtime.pods.{key}: comes from the other settings: leave it out"
+            yield f"runtime.pods.{key}: is taken from the other settings: leave it out"
 
 
 def _unknown(document: object, kind: Any, place: str) -> Iterator[str]:

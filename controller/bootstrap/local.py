@@ -74,7 +74,10 @@ def run_everything(
     if settings.prometheus_url is None:
         chores.append(rules_chore(home, settings))
         if not any(spec.name == ALERTMANAGER for spec in specs):
-            tell("alerts are evaluated and nobody is told of them: on Debian, apt-get install prometheus-alertmanager")
+            tell(
+                "alerts are evaluated, but nobody is told about them: on Debian, apt-get install "
+                "prometheus-alertmanager"
+            )
     with Supervisor(home.path, specs, progress=tell, stopping=stopping, chores=chores) as supervisor:
         if supervisor.start():
             up(supervisor.missing)
@@ -88,7 +91,7 @@ def make_private(home: Home) -> int:
     files and folders that had been open.
 
     Raises:
-        UsageError: a file of tokens is damaged, or others may write it.
+        UsageError: a file of tokens is damaged, or others may write to it.
         PermanentError: something in the home belongs to somebody else.
     """
     prepare_access(home, home.load())
@@ -118,7 +121,7 @@ def end_everything(home: Home, *, within_s: float = _END_WITHIN_S) -> list[str]:
     supervisor = running_supervisor(home.path)
     if supervisor is not None:
         if not end_process(supervisor, within_s=within_s):
-            raise PermanentError(f"`serin up`, process {supervisor.pid}, still runs {within_s:g} s after SIGTERM")
+            raise PermanentError(f"`serin up`, process {supervisor.pid}, is still running {within_s:g} s after SIGTERM")
         return ["serin up", *end_recorded(home.deployments)]
     return [*end_leftovers(home.path), *end_recorded(home.deployments)]
 

@@ -180,7 +180,7 @@ def _original(registry: Registry | None, checkpoint: Path, order: Order, folder:
     try:
         artifact = PackageStore(registry, folder / "original").obtain(order.model, Version(number))
     except ArtifactError as error:
-        raise UsageError(f"{whose} is no version to make a variant of: {error}") from error
+        raise UsageError(f"no variant can be made of {whose}: {error}") from error
     manifest = artifact.manifest
     _check_is_variant(manifest, checkpoint, order.variant, whose)
     return _Original(artifact.version.fingerprint, manifest)
@@ -189,7 +189,7 @@ def _original(registry: Registry | None, checkpoint: Path, order: Order, folder:
 def _check_is_variant(manifest: Manifest, checkpoint: Path, variant: Variant, whose: str) -> None:
     """The same weights, configuration and tokenizer, stored in another way."""
     if manifest.variant is variant:
-        raise UsageError(f"{whose} is {variant} itself: give another --variant, or leave --of out")
+        raise UsageError(f"{whose} is {variant} already: give another --variant, or leave --of out")
     with tempfile.TemporaryDirectory(prefix="serin-checkpoint-") as folder:
         plain = Path(folder)
         find_checkpoint(checkpoint).collect(plain)
@@ -213,9 +213,9 @@ def _fitted(package: Path, suite: Suite) -> Temperature:
     if not manifest.labels:
         raise ArtifactError(MANIFEST_FILE, f"a temperature is for classes, and the task {manifest.rules.task} has none")
     if unknown := next((case for case in cases if case.label not in manifest.labels), None):
-        raise SuiteError(f"{unknown.named}: the label {unknown.label!r} is no class of the version")
+        raise SuiteError(f"{unknown.named}: the label {unknown.label!r} is not a class of the version")
     if len(cases) < FIT_CASES_MIN:
-        raise SuiteError(f"{suite.name} has {len(cases)} cases: {FIT_CASES_MIN} are the least to fit a temperature on")
+        raise SuiteError(f"{suite.name} has {len(cases)} cases: fitting a temperature needs at least {FIT_CASES_MIN}")
     truth = np.array([manifest.labels.index(case.label) for case in cases])
     value = round(temperature(_answered(package, suite), truth), 4)
     return Temperature(value, f"{suite.name}, {len(cases)} cases, SHA-256 {suite.sha256}")

@@ -243,7 +243,7 @@ def _serves(url: str) -> str:
 
 def _why(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "does not answer: nobody listens there"
+        return "does not answer: nothing listens there"
     if isinstance(error, TimeoutError):
         return f"did not answer within {ANSWERS_WITHIN_S:g} s"
     return f"does not answer: {error}"
@@ -269,7 +269,7 @@ class _Kept:
             return f"`serin up --home {self.home.path}` starts what is missing."
         if not name:
             return ""
-        does = "`serin up` starts it again and again"
+        does = "`serin up` keeps restarting it"
         if (it := recorded(self.home.path).get(name)) is not None and runs(it):
             does = f"It runs as process {it.pid}: if it stays so, `kill -9 {it.pid}` has `serin up` start it anew"
         return f"{does}; {self._log(self.home.logs / f'{name}.log')}"
@@ -277,7 +277,7 @@ class _Kept:
     def way_out_of(self, replica: str) -> str:
         if not self.supervised:
             return self.way_out("")
-        return f"The controller starts it again; {self._log(self.home.deployments / f'{replica}.log')}"
+        return f"The controller restarts it; {self._log(self.home.deployments / f'{replica}.log')}"
 
     @staticmethod
     def _log(file: Path) -> str:

@@ -121,7 +121,7 @@ def _at_hand(registry: Registrar, source: str | Path, folder: Path, order: Order
         if number is None:
             raise UsageError(f"{source}: {model} has no alias {alias!r}")
         if registry.version(model, number).fingerprint:
-            raise UsageError(f"{source} is a package of Serin already: set the alias candidate on it")
+            raise UsageError(f"{source} is a Serin package already: set the alias candidate on it")
         found = registry.checkpoint(model, number, folder / "logged")
     except PermanentError as error:
         raise UsageError(str(error)) from error
@@ -132,7 +132,7 @@ def _packaged(registry: Registrar, source: Path, package: Path, order: Order) ->
     if not (source / MANIFEST_FILE).is_file():
         return package_checkpoint(registry, source, package, order)
     if order != Order(order.model, candidate=order.candidate):
-        raise UsageError(f"{source} is a package: how it answers was settled when it was made; give no other options")
+        raise UsageError(f"{source} is a package: how it answers was fixed when it was made, so give no such options")
     with refusals(source):
         manifest = verify(source)
         shutil.copytree(source, package)

@@ -83,18 +83,21 @@ def all_told(parts: Iterable[Callable[[Home], Iterable[str]]], home: Home) -> tu
 def _of_the_files(home: Home) -> Iterator[str]:
     for found in (found_routes(home.envoy), found_clusters(home.envoy)):
         if found.damage:
-            yield f"a file in {home.envoy} {found.damage}: {found.source} counts; `serin up` puts it back"
+            yield f"a file in {home.envoy} {found.damage}: {found.source} counts; `serin up` restores it"
 
 
 def _of_edits(home: Home) -> Iterator[str]:
     routes = read_routes(home.envoy)
     for model in (*routes.models, *routes.deleted):
         if (edit := edit_of(routes, model, home.envoy / ROUTES_FILE)) is not None:
-            yield f"{edit.what}; put it back, or have it replaced: `serin rollback {model}`"
+            yield f"{edit.what}; undo the edit, or replace it: `serin rollback {model}`"
 
 
 def _of_envoys_memory(home: Home) -> Iterator[str]:
     if not (home.envoy / BOOTSTRAP_FILE).exists() or not EnvoyAdmin.beside(home.envoy).is_ready():
         return
     for model, version in held(home.envoy).items():
-        yield f"{model} was rolled back to version {version} in Envoy's memory alone: it is written down when it can be"
+        yield (
+            f"{model} was rolled back to version {version} in Envoy's memory only: it will be written to "
+            "its file as soon as possible"
+        )

@@ -52,9 +52,9 @@ def share_digest_key(home: Home, settings: Settings, store: Store) -> None:
     recorded, mine = store.keys.claim(DIGEST_KEY, read_secret("digest_key_file", file).encode())
     if recorded != mine:
         raise PermanentError(
-            f"digest_key_file {file}: its key ({mine}) is not the one that digests in this database are made with "
-            f"({recorded}): give all controllers of one database the same file, or forget that one with "
-            "`serin db forget-digest-key`"
+            f"digest_key_file {file}: its key ({mine}) is not the one with which the digests in this "
+            f"database were made ({recorded}): give all controllers of one database the same file, or "
+            "forget that key with `serin db forget-digest-key`"
         )
 
 

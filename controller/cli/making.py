@@ -155,9 +155,9 @@ def reading(manifest: Manifest) -> str:
     tokens, windows = manifest.tokens, manifest.rules.windows
     limit_from = f" ({tokens.limit_from})" if tokens.limit_from else ""
     if windows is not None:
-        return f"Texts beyond {manifest.max_tokens} tokens{limit_from} are read in windows ({windows.aggregate})."
+        return f"Texts longer than {manifest.max_tokens} tokens{limit_from} are read in windows ({windows.aggregate})."
     kept = "end" if tokens.truncation_side is Side.LEFT else "beginning"
-    return f"Texts beyond {manifest.max_tokens} tokens{limit_from} are cut: their {kept} is read."
+    return f"Texts longer than {manifest.max_tokens} tokens{limit_from} are cut: only their {kept} is read."
 
 
 def tempering(manifest: Manifest, fit: "Fit | None") -> str:

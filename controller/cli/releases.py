@@ -135,7 +135,7 @@ def _foreseen(
 ) -> Foreseen:
     """Return what the start will do. Raises UsageError where that needs a flag which was not given."""
     foreseen = installation.foresee(ask, model, version)
-    missing = [f"{why}. Say --{one} if that is meant" for one, why in foreseen.consents if not agreed.get(one, False)]
+    missing = [f"{why}. Add --{one} if you mean it" for one, why in foreseen.consents if not agreed.get(one, False)]
     if missing:
         raise UsageError(f"{model}: nothing was started: {'; '.join(missing)}")
     return foreseen

@@ -195,7 +195,7 @@ def _slips(node: yaml.Node) -> Iterator[str]:
         seen: set[str] = set()
         for key_node, value_node in node.value:
             if key_node.value in seen:
-                yield f"line {key_node.start_mark.line + 1}: {key_node.value!r} is written twice"
+                yield f"line {key_node.start_mark.line + 1}: {key_node.value!r} occurs twice"
             seen.add(key_node.value)
             yield from _slips(value_node)
 

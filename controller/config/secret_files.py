@@ -63,7 +63,7 @@ def read_secret(setting: str, path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{what}: cannot be read: {error.strerror}") from error
     if mode & _OTHERS_WRITE:
-        raise UsageError(f"{what}: others may write it: chmod go-w, or a mode of 0440 where it is mounted")
+        raise UsageError(f"{what}: others may write to it: chmod go-w, or a mode of 0440 where it is mounted")
     if mode & _OTHERS_READ:
         raise UsageError(f"{what}: everybody may read it: chmod o-r, or a mode of 0440 where it is mounted")
     if len(content) > BYTES_MAX:

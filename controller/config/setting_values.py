@@ -93,7 +93,7 @@ def check_keys(document: Any, known: Sequence[str]) -> None:
         ValueError: the document is no object, or has a key that is no setting; names the one most alike.
     """
     if not isinstance(document, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 - a value somebody wrote, and no defect of ours
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - a value somebody wrote, and no defect of ours
     unknown = [key for key in document if key not in known]
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, n=1)

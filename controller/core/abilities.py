@@ -53,28 +53,29 @@ def unmet(policy: ReleasePolicy, able: TrafficAbilities) -> Iterator[str]:
     if not able.mirrors:
         if policy.without_mirror is WithoutMirror.REFUSE:
             yield (
-                f"mirror_pct: nobody copies requests here ({able.name}), so there is no shadow phase; with "
-                "without_mirror: skip_shadow it is left out, and versions are judged on suites and on what users get"
+                f"mirror_pct: nothing copies requests here ({able.name}), so there can be no shadow phase; "
+                "without_mirror: skip_shadow leaves it out, and versions are then judged on suites and on "
+                "live traffic"
             )
         elif policy.gates.accuracy_shadow is not None and not _requires_live_accuracy(policy):
             yield (
-                f"without_mirror: nobody copies requests here ({able.name}), so only labels of what users got tell of "
-                "accuracy, and no promotion waits for them: say gates.accuracy_live.required: true, or "
-                "gates.accuracy_shadow: null"
+                f"without_mirror: nothing copies requests here ({able.name}), so only labels of live answers "
+                "measure accuracy, and no promotion waits for them: set gates.accuracy_live.required: true, "
+                "or gates.accuracy_shadow: null"
             )
     elif not _is_multiple(policy.mirror_pct, able.mirror_step_pct):
         yield (
-            f"mirror_pct: {policy.mirror_pct:g} is none of the shares that are copied here ({able.name}): say a "
-            f"multiple of {able.mirror_step_pct:g}"
+            f"mirror_pct: {policy.mirror_pct:g} is not a share that can be copied here ({able.name}): "
+            f"choose a multiple of {able.mirror_step_pct:g}"
         )
     for place, step in enumerate(policy.steps):
         if not _is_multiple(step.weight_pct, able.weight_step_pct):
             yield (
-                f"steps[{place}].weight_pct: {step.weight_pct:g} is none of the shares that are served here "
-                f"({able.name}): say a multiple of {able.weight_step_pct:g}"
+                f"steps[{place}].weight_pct: {step.weight_pct:g} is not a share that can be served here "
+                f"({able.name}): choose a multiple of {able.weight_step_pct:g}"
             )
     if able.versions_max < _VERSIONS and any(step.weight_pct < HUNDRED_PCT for step in policy.steps):
-        yield f"steps: only one version of a model is served at a time here ({able.name}): say one step of 100 %"
+        yield f"steps: only one version of a model can be served at a time here ({able.name}): use one step of 100 %"
 
 
 def copied_back_pct(policy: ReleasePolicy, able: TrafficAbilities | None) -> float:

@@ -264,11 +264,11 @@ def _accuracy(champion: Champion, policy: WatchPolicy) -> Asking | None:
     if fell is None:
         return None
     value, least = fell
-    reason = f"It was right in {value:.1%} of its labelled answers lately; it is surely right in less than {least:.1%}."
+    reason = f"Of its recent labelled answers {value:.1%} were right; its accuracy is provably below {least:.1%}."
     return Asking(Cause.ACCURACY, reason, value, least)
 
 
-_WHAT: Final = {CLASSES: "What it answers", CONFIDENCE: "How sure it is", TOKENS: "How long texts are"}
+_WHAT: Final = {CLASSES: "The mix of its answers", CONFIDENCE: "Its confidence", TOKENS: "The length of texts"}
 
 
 def _drift(champion: Champion, policy: WatchPolicy) -> Asking | None:
@@ -277,7 +277,10 @@ def _drift(champion: Champion, policy: WatchPolicy) -> Asking | None:
     if not sure:
         return None
     name, (value, least) = max(sure, key=lambda one: one[1][1])
-    reason = f"{_WHAT[name]} moved: distance {value:.2f} (0 same, 1 disjoint) from its first days, surely {least:.2f}."
+    reason = (
+        f"{_WHAT[name]} has drifted from its first days: by a distance of {value:.2f} (0: same, 1: "
+        f"disjoint), provably at least {least:.2f}."
+    )
     return Asking(Cause.DRIFT, reason, value, limit)
 
 
@@ -285,7 +288,7 @@ def _age(champion: Champion, policy: WatchPolicy, now_s: float) -> Asking | None
     days = (now_s - champion.since_s) / DAY_S
     if policy.retrain_after_days is None or days < policy.retrain_after_days:
         return None
-    reason = f"It has served for {days:.0f} days; the policy asks for a new one after {policy.retrain_after_days:g}."
+    reason = f"It has served for {days:.0f} days; the policy asks for retraining after {policy.retrain_after_days:g}."
     return Asking(Cause.AGE, reason, days, policy.retrain_after_days)
 
 
@@ -298,8 +301,8 @@ def told_of(champion: Champion, policy: WatchPolicy) -> str:
             f"({accuracy.low:.1%} to {accuracy.high:.1%})"
         )
     else:
-        parts.append("no label of its answers yet")
+        parts.append("no labels for its answers yet")
     moved = [mix.moved[0] for mix in champion.mixes.values() if mix.moved is not None]
-    parts += [f"a day is at most {max(moved):.2f} from its first (0 same, 1 disjoint)"] if moved else []
+    parts += [f"drift since its first days at most {max(moved):.2f} (0: same, 1: disjoint)"] if moved else []
     parts += [f"retraining asked for: {', '.join(champion.asked)}"] if champion.asked else []
     return f"version {champion.version}: {'; '.join(parts)}"

@@ -98,10 +98,11 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             Mode.F1,
             "latency spike",
             "f1-latency-spike.md",
-            "A candidate that is slower than stable beyond its margin is rolled back; both slow at once blames nobody.",
+            "A candidate that is slower than stable beyond its margin is rolled back; if both are slow "
+            "at once, neither is blamed.",
             Means.SLOWED,
-            "stops the replicas of the version with most users for most of the time, in turns of less than half a "
-            "second",
+            "keeps the replicas of the version with the most users stopped most of the time, for less "
+            "than half a second at a stretch",
             undone=_GO_ON,
             alerts=_SLOW_ALERTS,
         ),
@@ -111,18 +112,18 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "f2-accuracy-regression.md",
             "It is rolled back by accuracy on pairs, on live labels or on suites; in probation too.",
             Means.EXCHANGED_CLASSES,
-            "registers a copy of the version that serves, a fifth of its classes exchanged by pairs, and has it "
-            "rehearsed: judged as any release is, and no user gets its answers",
+            "registers a copy of the serving version in which a fifth of the classes are swapped in "
+            "pairs, and rehearses it: it is judged like any release, but no user gets its answers",
             told_by=By.GATE,
         ),
         Drill(
             Mode.F3,
             "killed for memory",
             "f3-out-of-memory.md",
-            "Workers are replaced, a replica that cannot be kept is started again; a candidate like that is "
-            "rolled back.",
+            "Workers are replaced, and a replica that cannot be kept running is restarted; a candidate "
+            "like that is rolled back.",
             Means.WORKER_KILLED,
-            "ends one inference worker by SIGKILL, as the kernel does it",
+            "kills one inference worker with SIGKILL, as the kernel would",
             alerts=("SerinWorkersLost", "SerinOutOfMemory"),
             users_may_fail=True,
         ),
@@ -130,11 +131,11 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             Mode.F4,
             "tokenizer mismatch",
             "f4-tokenizer-mismatch.md",
-            "The tokenizer is part of the package and of its fingerprint; a replica that gives other ids than the "
-            "manifest is rejected before traffic.",
+            "The tokenizer is part of the package and of its fingerprint; a replica whose token ids "
+            "differ from the manifest's is rejected before it gets traffic.",
             Means.ALTERED_PACKAGE,
-            "starts a replica on a copy of the package, two words of its vocabulary exchanged and all digests "
-            "right; no request is sent to it",
+            "starts a replica on a copy of the package in which two words of the vocabulary are swapped "
+            "and all digests are correct; no request is sent to it",
         ),
         Drill(
             Mode.F5,
@@ -143,7 +144,7 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "Replicas warm up before `/health` answers 200; traffic comes after that. The former version stays "
             "warm during probation.",
             Means.REPLICA_KILLED,
-            "ends one replica by SIGKILL",
+            "kills one replica with SIGKILL",
             alerts=("SerinColdStarts", "SerinTargetMissing"),
             users_may_fail=True,
         ),
@@ -151,11 +152,11 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             Mode.F6,
             "confident and wrong",
             "f6-calibration-drift.md",
-            "`calibration.shadow` and the suites judge each candidate's gap and Brier score. Between releases "
-            "there is no certificate: drift of confidences is a warning.",
+            "`calibration.shadow` and the suites judge each candidate's gap and Brier score. Between "
+            "releases nothing certifies them: a drift of confidences is only a warning.",
             Means.SURER,
-            "registers a copy of the version that serves, its logits multiplied by twenty, and has it rehearsed: "
-            "judged as any release is, and no user gets its answers",
+            "registers a copy of the serving version with its logits multiplied by twenty, and rehearses "
+            "it: it is judged like any release, but no user gets its answers",
             told_by=By.GATE,
         ),
         Drill(
@@ -165,7 +166,8 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             "Versions are compared within one window of the same traffic, so the candidate is not blamed. A "
             "release waits at most until its deadline.",
             Means.ALL_SLOWED,
-            "stops the replicas of every version with users for most of the time, in turns of less than half a second",
+            "keeps the replicas of every version with users stopped most of the time, for less than half "
+            "a second at a stretch",
             undone=_GO_ON,
             alerts=_SLOW_ALERTS,
         ),
@@ -186,8 +188,8 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
             Mode.F9,
             "unauthorised access",
             "f9-unauthorised-access.md",
-            "Requests without a token, beyond their limit or from a foreign page are refused before anything is "
-            "computed; texts are in no log.",
+            "Requests without a token, above their limit or from another site's page are refused before "
+            "anything is computed; no text appears in a log.",
             Means.STRANGERS,
             "sends requests without a token and with an unknown one: to the gateway where clients need one, else "
             "to the controller's interface",
@@ -282,9 +284,9 @@ def sentence(drilled: Drilled) -> str:
     broken = [check for check in drilled.checks if check.outcome is not Outcome.PASS]
     failed = f"{drilled.during.failed + drilled.after.failed:,} of the drill's own requests failed"
     if drilled.stopped:
-        return f"Stopped before its time, and undone; {failed}."
+        return f"Stopped early, and undone; {failed}."
     if not broken:
-        return f"Seen, answered as the runbook says, and over; {failed}."
+        return f"Noticed, handled as the runbook says, and over; {failed}."
     first = min(broken, key=lambda check: check.outcome is not combine(one.outcome for one in broken))
     return f"{first.promise}: {first.found}"
 
@@ -295,33 +297,33 @@ def alerts_first(names: Iterable[str], drill: Drill) -> Sequence[str]:
 
 
 def _seen(drilled: Drilled) -> Check:
-    promise, began_s = "It is seen without anybody asking for it", drilled.injected_at_s
+    promise, began_s = "It is noticed without anybody looking for it", drilled.injected_at_s
     if began_s is None:
         return Check(promise, Outcome.INCONCLUSIVE, "Nothing was injected.")
     if (seen := drilled.seen) is None:
         more = ""
         if drilled.drill.lasts:
-            late = "alerts on latency look at five minutes: --for-s 120 lets them come"
-            more = f"; {late if drilled.drill.alerts else 'the policy promises no latency, so no alert can come'}"
-        return Check(promise, Outcome.INCONCLUSIVE, f"No doctor, alert, metrics, gate or log told of it{more}.")
+            late = "latency alerts look at five minutes: with --for-s 120 they can fire"
+            more = f"; {(late if drilled.drill.alerts else 'the policy promises no latency, so no alert can come')}"
+        return Check(promise, Outcome.INCONCLUSIVE, f"No doctor, alert, metric, gate or log reported it{more}.")
     return Check(promise, Outcome.PASS, f"After {seen.at_s - began_s:.1f} s by the {seen.by}: {seen.what}.")
 
 
 def _blames_nobody(drilled: Drilled) -> Check:
-    promise = f"No {'other ' if drilled.drill.rehearses else ''}version is blamed, and nobody's traffic moves"
+    promise = f"No {('other ' if drilled.drill.rehearses else '')}version is blamed, and no traffic moves"
     if drilled.moved:
         return Check(promise, Outcome.FAIL, f"{drilled.moved}.")
     others = "" if not drilled.drill.rehearses else " but the drill's own"
-    return Check(promise, Outcome.PASS, f"The traffic table is what it was, and no release{others} began or ended.")
+    return Check(promise, Outcome.PASS, f"The traffic table is unchanged, and no release{others} began or ended.")
 
 
 def _over(drilled: Drilled) -> Check:
-    promise = "It is over by itself once its cause is"
+    promise = "It ends by itself once its cause is gone"
     if drilled.undone_at_s is None:
         return Check(promise, Outcome.INCONCLUSIVE, "Nothing was injected.")
     if drilled.over_at_s is None:
         given_s = drilled.ended_at_s - drilled.undone_at_s
         kind = Outcome.INCONCLUSIVE if drilled.stopped else Outcome.ERROR
-        return Check(promise, kind, f"All was not as before {given_s:.0f} s later: see `serin doctor`.")
+        return Check(promise, kind, f"After {given_s:.0f} s not everything was as before: see `serin doctor`.")
     after_s = max(0.0, drilled.over_at_s - drilled.undone_at_s)
-    return Check(promise, Outcome.PASS, f"All answered as before {after_s:.1f} s later.")
+    return Check(promise, Outcome.PASS, f"Everything answered as before after {after_s:.1f} s.")

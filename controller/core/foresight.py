@@ -47,7 +47,7 @@ class Standing:
 def foresee(ask: Ask, standing: Standing, version: str | None = None) -> Foreseen:
     """Return what would come of the word."""
     if standing.unreadable:  # which keeps nobody from the word: it may be the way back
-        return Foreseen(f"It is not known what that does: {standing.unreadable}")
+        return Foreseen(f"What that would do is not known: {standing.unreadable}")
     return _of_what_is_known(ask, standing, version or "")
 
 
@@ -84,7 +84,7 @@ def _resume(standing: Standing) -> Foreseen:
         return Foreseen(f"{_named(release)} goes on from where it is.")
     if release.phase is not Phase.HELD:
         return Foreseen(f"Nothing to resume: {_named(release)} is not held.", acts=False)
-    return Foreseen(f"{_named(release)} goes on: its gates are asked anew, and it has a new deadline.")
+    return Foreseen(f"{_named(release)} goes on: its gates judge afresh, and it gets a new deadline.")
 
 
 def _pause(standing: Standing) -> Foreseen:
@@ -96,10 +96,10 @@ def _pause(standing: Standing) -> Foreseen:
             f"{_named(release)} is paused already, by {release.pause.by}: {release.pause.reason}", acts=False
         )
     if release.phase not in (Phase.SHADOW, Phase.CANARY):
-        return Foreseen(f"Nothing to pause: {_named(release)} takes no steps now.", acts=False)
+        return Foreseen(f"Nothing to pause: {_named(release)} is not taking steps now.", acts=False)
     return Foreseen(
-        f"{_named(release)} exposes no more users until `serin resume {standing.model}`. Its gates are judged on, a "
-        "failure takes it back, and its deadline stands."
+        f"{_named(release)} gets no more users until `serin resume {standing.model}`. Its gates go on "
+        "judging, a failure still rolls it back, and its deadline stays."
     )
 
 
@@ -109,8 +109,10 @@ def _promote(standing: Standing) -> Foreseen:
         return _nothing(standing, "promote", "no release is in progress")
     following = step_after(release)
     if following is None:
-        last = "on the last step: what remains is for the gates" if release.phase is Phase.CANARY else "on no step"
-        how = f"to have everybody at a version by your own word: serin rollback {standing.model} --to VERSION"
+        last = (
+            "on the last step: the rest is for the gates to decide" if release.phase is Phase.CANARY else "on no step"
+        )
+        how = f"to send everybody to a version on your own decision: serin rollback {standing.model} --to VERSION"
         return Foreseen(f"Nothing to promote: {_named(release)} is {last} ({how}).", acts=False)
     for freeze in standing.freezes:
         return Foreseen(f"Nothing is promoted: {freeze.by} froze {freeze.model} ({freeze.reason}).", acts=False)
@@ -128,7 +130,7 @@ def _rollback(standing: Standing) -> Foreseen:
     if table is None:
         return _nothing(standing, "roll back", "nothing is routed yet")
     if table.known_good is None or table.weights_pct.get(table.known_good) == HUNDRED_PCT:
-        return _nothing(standing, "roll back to", "no version before it is kept warm")
+        return _nothing(standing, "roll back to", "no earlier version is kept warm")
     return Foreseen(f"All traffic goes from {_served(table)} to version {table.known_good}, the known good one.")
 
 
@@ -152,8 +154,8 @@ def _begin(ask: Ask, standing: Standing, version: str) -> Foreseen:
     if ask is Ask.START or not found.acts or not replaced:
         return found
     sentence = (
-        f"Once version {replaced} is seen failing, version {version} takes its place by the floors of its suites "
-        "alone: it is compared with nothing, and no version is kept warm to go back to."
+        f"Once version {replaced} is seen to fail, version {version} takes its place on its suites' "
+        "floors alone: it is compared with nothing, and no version is kept warm to go back to."
     )
     return Foreseen(sentence, consents=found.consents)
 
@@ -164,11 +166,11 @@ def _consents(standing: Standing, version: str) -> Iterator[tuple[Consent, str]]
     if release is not None and undecided and release.purpose is not Purpose.RESTORE:
         yield Consent.SUPERSEDE, f"{_named(release)} ends for it, undecided"
     if standing.taken_back:
-        yield Consent.REPEAT, f"version {version} was taken back by a person: {standing.taken_back}"
+        yield Consent.REPEAT, f"a person took version {version} back: {standing.taken_back}"
     for freeze in standing.freezes:
         yield (
             Consent.DURING_FREEZE,
-            f"{freeze.by} froze {freeze.model} ({freeze.reason}): it waits until that is lifted",
+            f"{freeze.by} froze {freeze.model} ({freeze.reason}): it waits until the freeze is lifted",
         )
 
 
@@ -199,5 +201,5 @@ def _named(release: Release) -> str:
 
 def _to_stable(release: Release) -> str:
     if release.stable is None:
-        return "no version is stable yet, so nothing serves then"
+        return "no version is stable yet, so nothing will serve"
     return f"all traffic goes to version {release.stable.number}"

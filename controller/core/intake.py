@@ -81,7 +81,7 @@ def _for_release(seen: Seen, release: Release) -> Iterator[Fact | Discard]:
         if command.ask not in BEGINNING:
             yield Asked(command)
         elif command.ask is Ask.REHEARSE:  # nothing ends for it
-            yield Discard(command.id, f"release {release.id} is in progress, and nothing is rehearsed beside it")
+            yield Discard(command.id, f"release {release.id} is in progress, and nothing can be rehearsed beside it")
         elif command.version == release.candidate.number and release.phase is not Phase.ROLLING_BACK:
             yield Discard(command.id, f"release {release.id} of version {command.version} is in progress")
         else:
@@ -142,5 +142,5 @@ def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
 
 def _identified(seen: Seen, command: Command) -> Version | Refused | None:
     if not seen.accepts:
-        return Refused(f"there is no policy for model {seen.model!r} that can be read: mend or write it, and ask again")
+        return Refused(f"model {seen.model!r} has no policy that can be read: repair or write it, and try again")
     return (seen.identified or {}).get(command.version or "")

@@ -60,8 +60,8 @@ def _rebuilt(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     if not only(facts, TableGone) or release.phase is Phase.ROLLING_BACK:
         return ()
     reason = (
-        f"The data plane has nothing of {release.model} any more: it was built anew. All users are at the stable "
-        f"version; `serin release resume {release.model}` goes on with this one."
+        f"The data plane was rebuilt and has nothing of {release.model} any more. All users are on "
+        f"the stable version; `serin release resume {release.model}` continues with this one."
     )
     return (Leaving(Phase.HELD, reason),)
 

@@ -68,9 +68,9 @@ def standing(parts: Sequence[Part], tables: Mapping[str, TrafficTable]) -> Stand
         return Standing(Grade.DOWN, f"{_unanswered(silent)}: {_faults(replicas)}.{_ways(replicas)}")
     answered = ", ".join(["Users are answered", *(f"those of {one.model} {one.answered_by}" for one in lost)])
     if controller := next((part for part in away if part.kind is Kind.CONTROLLER), None):
-        said = f"{answered}, and nothing is decided: {_faults([controller])}.{_ways([controller])}"
+        said = f"{answered}, but nothing is being decided: {_faults([controller])}.{_ways([controller])}"
         return Standing(Grade.STANDS_STILL, said)
-    return Standing(Grade.IMPAIRED, f"{answered}, and not all answers: {_faults(away)}.{_ways(away)}")
+    return Standing(Grade.IMPAIRED, f"{answered}, but not everything is running: {_faults(away)}.{_ways(away)}")
 
 
 @dataclass(frozen=True, slots=True)

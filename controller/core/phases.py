@@ -89,7 +89,9 @@ def _preflight(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
 def _suite(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     suites = release.policy.suites
     if not suites and release.stable is None:
-        whose = "A first version" if release.replaced is None else "What takes the place of a version that cannot run"
+        whose = (
+            "A first version" if release.replaced is None else "A version that takes the place of one that cannot run"
+        )
         return (Leaving(Phase.HELD, f"{whose} is judged by suites, and the policy names none."),)
     if (suites and not only(facts, SuitesRun)) or Source.DEPLOYMENTS in release.faults:
         if not _past_deadline(release, now_s):
@@ -123,7 +125,7 @@ def _enter_traffic(release: Release, facts: Sequence[Fact], now_s: float, reason
         return (PhaseEntered(Phase.SHADOW, reason, deadline_at_s),)
     if _frozen(facts) or release.faults:
         return ()
-    return (PhaseEntered(Phase.CANARY, f"{reason} No shadow phase: there is no mirror here.", deadline_at_s),)
+    return (PhaseEntered(Phase.CANARY, f"{reason} No shadow phase: nothing copies requests here.", deadline_at_s),)
 
 
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
@@ -186,7 +188,7 @@ def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
     if release.copied_back_pct:  # who no longer runs gets no copies: the table is written without them first
         return (PhaseEntered(Phase.PROBATION, release.reason, step=1),)
     breaches = " ".join(verdict.reason for verdict in release.verdicts.values() if verdict.breach)
-    found = f"This was told, and held against nobody: {breaches}" if breaches else "Nothing spoke against it."
+    found = f"Reported, but held against no version: {breaches}" if breaches else "Nothing spoke against it."
     return (PhaseEntered(Phase.PROMOTED, f"{release.reason} Probation is over. {found}"),)
 
 
@@ -195,7 +197,7 @@ def _wait_for_candidate(release: Release, now_s: float) -> tuple[Event, ...]:
     if release.deadline_at_s is None or now_s < release.deadline_at_s + release.policy.start_timeout_s:
         return ()
     why = "; ".join(release.faults.values())
-    return (Leaving(Phase.HELD, f"The candidate did not run when it was to stay: {why}."),)
+    return (Leaving(Phase.HELD, f"The candidate was not running when it was to become final: {why}."),)
 
 
 def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Event, ...]:
@@ -238,7 +240,7 @@ def _open_gates(release: Release, stages: Iterable[Stage]) -> str:
     wanted = set(stages)
     missing = [v for v in release.verdicts.values() if v.stage in wanted and v.outcome is not Outcome.PASS]
     required = [f"{v.gate} is {v.outcome} ({v.reason})" for v in missing if not v.advisory]
-    return "; ".join(required or release.faults.values() or ["no evidence came"])
+    return "; ".join(required or release.faults.values() or ["no evidence arrived"])
 
 
 _PHASES: dict[Phase, Callable[[Release, Sequence[Fact], float], tuple[Event, ...]]] = {

@@ -24,14 +24,14 @@ def impossible(release: Release) -> str:
     if release.purpose is not Purpose.REHEARSE:
         return ""
     if release.stable is None:
-        return "No version serves that it could be compared with."
-    return "" if release.mirrors else "Nobody copies users' requests here, so it would be judged on users."
+        return "No version is serving that it could be compared with."
+    return "" if release.mirrors else "Nothing copies users' requests here, so it would be judged on users."
 
 
 def _kept(release: Release, event: Event) -> Event:
     ending = ending_of_failure(release)
     if isinstance(event, PhaseEntered) and event.phase in EXPOSED:
-        return Leaving(ending, f"{event.reason} It was rehearsed, and ends here.")
+        return Leaving(ending, f"{event.reason} This was a rehearsal, and it ends here.")
     if isinstance(event, Leaving) and event.ending is Phase.HELD:
         return replace(event, ending=ending)
     return event

@@ -34,13 +34,14 @@ def waited_for(release: Release, facts: Sequence[Fact]) -> str:
     number, start = candidate.version, f"`serin release start {release.model} {candidate.version}"
     if release.replaced is not None:
         return (
-            f"version {release.replaced.number} was not seen failing, so that there is something to compare version "
-            f"{number} with: abort this release and say {start}`"
+            f"version {release.replaced.number} was not seen to fail, so version {number} can be compared "
+            f"with it: abort this release and run {start}`"
         )
     stable = serving.get(release.stable.number) if release.stable is not None else None
     if stable is None or stable.ready:
         return waiting
     return (
-        f"version {number} is ready, and version {stable.version} is not ({stable.detail or stable.condition}). Where "
-        f"it cannot be mended, abort this release and say {start} --because-stable-is-down`"
+        f"version {number} is ready, and version {stable.version} is not "
+        f"({stable.detail or stable.condition}). If it cannot be repaired, abort this release and run "
+        f"{start} --because-stable-is-down`"
     )

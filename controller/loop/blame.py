@@ -67,5 +67,5 @@ def found_by(
         return Broken(verdict.reason if verdict else str(error), verdict)
     source = _SOURCE_OF_ERROR.get(type(error), SOURCES[type(action)])
     if isinstance(error, OSError | MemoryError):
-        return Unreachable(source, str(our_fault(source, "something was refused to us", error)))
+        return Unreachable(source, str(our_fault(source, "something that we asked for was refused", error)))
     return Unreachable(source, str(error))

@@ -133,7 +133,7 @@ class ChampionWatch:
         try:
             table = self._ports.traffic.read(model)
         except SerinError as error:
-            log.debug("model %s: who serves is not known now: %s", model, error)
+            log.debug("model %s: which version serves is not known now: %s", model, error)
             known = self._watched.get(model)
             return known.champion.version if known is not None else None
         return max(table.weights_pct, key=table.share_of) if table is not None else None

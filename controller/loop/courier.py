@@ -78,7 +78,7 @@ class Courier:
             self._failed(name, message, str(error), error.again_s)
             return False
         except Exception as error:  # a defect of ours in one channel ends no thread
-            log.exception("a notice to %s could not be told", name)
+            log.exception("a notice to %s could not be sent", name)
             self._failed(name, message, f"{type(error).__name__}: {error}", None)
             return False
         self._queue.delivered(name, message.id, at_s=self._clock.now_s())
@@ -96,7 +96,7 @@ class Courier:
         self._in_a_row[name] += 1
         if self._told.get(name) != trouble:
             self._told[name] = trouble
-            log.warning("notices to %s do not arrive, and are tried again: %s", name, trouble)
+            log.warning("notices to %s do not arrive and will be tried again: %s", name, trouble)
         self._queue.failed(name, message.id, trouble, due_at_s=due_at_s, at_s=now_s)
 
 

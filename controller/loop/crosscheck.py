@@ -118,8 +118,8 @@ def contradictions(
         if seen >= _ELSEWHERE_MIN and requests < seen / 2:
             yield Fault(
                 GATEWAY,
-                f"the replicas of version {version} answered {seen:,} live requests and the gateway counted "
-                f"{requests:,}: another gateway is scraped, or users come past it",
+                f"the replicas of version {version} answered {seen:,} live requests, but the gateway counted "
+                f"{requests:,}: another gateway is being scraped, or users bypass it",
             )
             return
     live = {version: now.of(f"asked {version}") + passed_on[version] for version in versions}
@@ -145,16 +145,16 @@ def contradictions(
         if seen > most:
             yield Fault(
                 PREDICTIONS,
-                f"{seen:,} {what} came in and the gateway counted {requests:,} requests for them, of which "
-                f"{100 * part:.3g} % are sampled ({most:,.0f} at most): "
-                "somebody sends answers that nobody asked for",
+                f"{seen:,} {what} came in, but the gateway counted {requests:,} requests for them, of which "
+                f"{100 * part:.3g} % are sampled ({most:,.0f} at most): somebody sends answers that nobody "
+                "asked for",
             )
     due, paired = before.of("to pair"), now.of("of those paired")
     if due >= _UNPAIRED_MIN and paired < _PAIRED_RATIO_MIN * due:
         yield Fault(
             PREDICTIONS,
-            f"{due:,} live answers were sampled and only {paired:,} of them by the other version too, though "
-            "everything is mirrored: they bear ids that no request had, or answers are lost on the way",
+            f"{due:,} live answers were sampled, but the other version sampled only {paired:,} of them, "
+            "although everything is mirrored: no request had their ids, or answers are lost on the way",
         )
 
 
@@ -171,9 +171,9 @@ def unpaired(before: Arrived, now: Arrived, versions: tuple[str, str]) -> Iterat
     if "paired" in now.sums and copies * share >= _COPIES_MIN and pairs < _PAIRED_RATIO_MIN * copies * share:
         yield Fault(
             PREDICTIONS,
-            f"PairsNotReady: {copies:,} copies were answered, of which {100 * share:.3g} % are sampled, and {pairs:,} "
-            f"pairs came in: copies do not carry the {REQUEST_ID_HEADER} of their live request (the gateway has to set "
-            "it before it copies), or answers are lost on the way",
+            f"PairsNotReady: {copies:,} copies were answered, of which {100 * share:.3g} % are sampled, "
+            f"but {pairs:,} pairs came in: copies do not carry the {REQUEST_ID_HEADER} of their live "
+            "request (the gateway has to set it before it copies), or answers are lost on the way",
         )
 
 

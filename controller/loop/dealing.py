@@ -53,7 +53,9 @@ def judged(release: Release, seen: Dealt, share: float) -> tuple[Dealt, Sequence
         return Dealt(seen.since_s, doubted=seen.total), found
     if seen.total >= seen.doubted:
         return replace(seen, doubted=0), ()
-    said = f"dealt otherwise than it was told; of the {seen.doubted:,} live requests after which it is believed again"
+    said = (
+        f"did not split requests as it was told; of the {seen.doubted:,} live requests after which it is trusted again"
+    )
     return seen, (Fault(Source.ROUTING, f"RouteNotServed: {_name(release)} {said} {seen.total:,} have come"),)
 
 
@@ -71,8 +73,9 @@ def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
         found, name = seen.candidate / seen.total, _name(release)
         yield Fault(
             Source.ROUTING,
-            f"RouteNotServed: {name} dealt {seen.candidate:,} of {seen.total:,} live requests ({found:.2%}) to version "
-            f"{release.candidate.number}, and {share:.2%} were written: it does not route as it was told",
+            f"RouteNotServed: {name} sent {seen.candidate:,} of {seen.total:,} live requests "
+            f"({found:.2%}) to version {release.candidate.number}, but was told to send {share:.2%}: it "
+            "does not route as it was told",
         )
 
 

@@ -76,7 +76,8 @@ def _firing(counts: Mapping[float, tuple[int, int]], budget: BudgetPolicy) -> tu
 def _sentence(alert: BurnAlert, budget: BudgetPolicy) -> str:
     row = alert.window
     return (
-        f"The service burns its error budget {alert.long_burn:.1f} times too fast over {duration(row.long_s)} and "
-        f"{alert.short_burn:.1f} times over {duration(row.short_s)} ({row.factor(budget.period_s):.3g} times holds "
-        "releases): it goes on by itself once that is over."
+        f"The service burns its error budget {alert.long_burn:.1f} times too fast over "
+        f"{duration(row.long_s)} and {alert.short_burn:.1f} times over {duration(row.short_s)} "
+        f"(releases wait from {row.factor(budget.period_s):.3g} times): it goes on by itself once "
+        "that is over."
     )

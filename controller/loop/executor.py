@@ -184,7 +184,7 @@ class Executor:
     def _performed(self, release: Release, action: Action) -> tuple[Fact, ...]:
         try:
             if isinstance(action, _CHANGING) and not self._leads():  # it slept, and another one leads since
-                return (Unreachable(SOURCES[type(action)], "another controller of this database leads"),)
+                return (Unreachable(SOURCES[type(action)], "another controller leads for this database"),)
             return tuple(self._performers[type(action)](release, action))
         except (SerinError, ArtifactError, SuiteError, OSError, MemoryError) as error:
             return (found_by(release, action, error),)
@@ -279,8 +279,8 @@ class Executor:
         if len(urls) < len(status.endpoints):
             raise TransientError(
                 Source.DEPLOYMENTS,
-                f"version {version.number} of {model} has no port for copies and questions: an earlier version of "
-                "Serin started it; start it again, with `serin down` and `serin up`",
+                f"version {version.number} of {model} has no port for copies and questions, because an "
+                "earlier version of Serin started it: restart it with `serin down` and `serin up`",
             )
         return urls
 
@@ -294,7 +294,7 @@ class Executor:
         drift = traffic.drift(release.model)
         if drift is not None and not action.replaces_edit:
             ways = "put it back, or have it replaced by `serin abort` or `serin rollback`"
-            yield Unreachable(Source.TRAFFIC, f"{drift.what}; nothing is written over it (on_drift: hold): {ways}")
+            yield Unreachable(Source.TRAFFIC, f"{drift.what}; it is not overwritten (on_drift: hold): {ways}")
             return
         if found is None and drift is None and release.had_a_table:
             yield TableGone()

@@ -206,7 +206,7 @@ class Fleet:
             log.warning("model %s has no policy that can be read, and %s", record.model, error)
         else:
             self._models[record.model] = self._reconciler(policy)
-            log.warning("model %s has no policy that can be read: nothing new begins", record.model)
+            log.warning("model %s has no policy that can be read: no new release begins", record.model)
 
     def _reconciler(self, policy: ReleasePolicy) -> Reconciler:
         return Reconciler(policy, self._world, self._books, self._executor, self._identities, self._budget)
@@ -247,7 +247,7 @@ class Fleet:
                 elif command.model not in self._models:
                     self._books.inbox.discard(command.id, f"no policy for model {command.model!r}")
                 elif now_s - command.at_s > COMMAND_KEPT_S:
-                    outcome = f"nothing took it up within {COMMAND_KEPT_S / 3600:g} h: ask again"
+                    outcome = f"it was not taken up within {COMMAND_KEPT_S / 3600:g} h: ask again"
                     self._books.inbox.discard(command.id, outcome)
                 else:
                     taken.append(command)

@@ -80,7 +80,7 @@ class Leader:
             ConflictError: another controller leads.
         """
         if self._lease is None:
-            raise ConflictError(Source.LEADERSHIP, "another controller of this database leads")
+            raise ConflictError(Source.LEADERSHIP, "another controller leads for this database")
         return self._lease.fence
 
     def turn(self) -> None:

@@ -114,7 +114,9 @@ class Ledger:
             return False
         table = self._world.traffic.read(release.model)
         if table is None or table.override is None or table.share_of(release.candidate.number):
-            log.warning("%s: users go back before it is recorded: %s (%s)", release.id, leaving.reason, unrecorded)
+            log.warning(
+                "%s: users are rolled back before it is recorded: %s (%s)", release.id, leaving.reason, unrecorded
+            )
             override = Override(leaving.reason, leaving.by, self._world.clock.now_s())
             self._world.traffic.retreat(release.model, release.stable.number, override)
         return True

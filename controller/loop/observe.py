@@ -164,7 +164,7 @@ class _Reading:
 
     def no_classes(self) -> SampleEvidence | None:
         """Nothing is read: which names are classes is not known, and a label that is read counts once."""
-        reason = "the packages of both versions are not verified yet, so that their classes are not known"
+        reason = "the packages of both versions are not verified yet, so their classes are not known"
         self.faults += [Fault(LABELS, reason), Fault(PREDICTIONS, reason)]
         return None
 
@@ -192,11 +192,11 @@ class _Reading:
         before = self.cursors
         if taken is Users.LEFT_OUT:
             self.cursors = replace(before, gateway=None, started_again_s=self._now_s)
-            reason = "versions were started again by us: users' requests of that time do not count"
+            reason = "Serin restarted versions: users' requests of that time do not count"
             self.faults.append(Fault(GATEWAY, reason))
             return None
         if taken is Users.LATER:
-            self.faults.append(Fault(GATEWAY, "it is not known yet whether versions were started again by us"))
+            self.faults.append(Fault(GATEWAY, "it is not known yet whether Serin restarted versions"))
             return None
         cursor = CounterCursor(before.gateway, before.gateway_at_s) if before.gateway is not None else None
         try:
@@ -208,7 +208,7 @@ class _Reading:
             return None
         self.cursors = replace(before, gateway=dict(counts.cursor.values), gateway_at_s=counts.cursor.at_s)
         if counts.times_untold and self.release.policy.gates.latency is not None:
-            self.faults.append(Fault(GATEWAY_TIMES, f"not told by this gateway: {counts.times_untold}"))
+            self.faults.append(Fault(GATEWAY_TIMES, f"not reported by this gateway: {counts.times_untold}"))
         return counts
 
     def cross_check(

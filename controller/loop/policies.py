@@ -100,7 +100,7 @@ class CurrentPolicies:
         for model in current.keys() - self._current.keys():
             log.info("model %s has a policy", model)
         for model in self._current.keys() - current.keys():
-            log.info("model %s has no policy any more: what is under way goes on, nothing new begins", model)
+            log.info("model %s has no policy any more: what is under way goes on, but no new release begins", model)
         self._current, self.faults = current, faults
 
     def _in_order(self) -> Iterator[tuple[str, ReleasePolicy]]:

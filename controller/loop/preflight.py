@@ -26,8 +26,8 @@ def judged_task(task: Task) -> str | None:
     if task is Task.SEQUENCE_CLASSIFICATION:
         return None
     return (
-        f"A release compares classes, and the task {task} has none: such versions are registered and served "
-        "(python -m serving), not released."
+        f"A release compares classes, and the task {task} has none: such versions can be registered "
+        "and served (python -m serving), but not released."
     )
 
 
@@ -67,7 +67,7 @@ def _package(manifest: Manifest, fingerprint: str) -> Verdict:
 def _identity(fingerprint: str, running: str) -> Verdict:
     if running == fingerprint:
         return Verdict(IDENTITY_GATE, Stage.PREFLIGHT, Outcome.PASS, f"The replica runs manifest {running[:12]}.")
-    reason = f"The replica runs manifest {running[:12]}, registered is {fingerprint[:12]}: end it and start again."
+    reason = f"The replica runs manifest {running[:12]}, but {fingerprint[:12]} was registered: end it and start again."
     return Verdict(IDENTITY_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason)
 
 
@@ -76,8 +76,9 @@ def _tokens(manifest: Manifest, token_ids: Sequence[tuple[int, ...]]) -> Verdict
     differing = [g.text for g, ids in zip(golden, token_ids, strict=True) if g.token_ids != ids]
     if differing:
         reason = (
-            f"The running tokenizer gives other token ids for {len(differing)} of {len(golden)} golden texts, first "
-            f"for {differing[0][:40]!r}: its library or files differ from those the version was registered with."
+            f"The running tokenizer gives different token ids for {len(differing)} of {len(golden)} "
+            f"golden texts, first for {differing[0][:40]!r}: its library or files differ from those the "
+            "version was registered with."
         )
         return Verdict(TOKENS_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason, samples=len(golden))
     reason = f"The running tokenizer gives the registered token ids for all {len(golden)} golden texts."

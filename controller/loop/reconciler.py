@@ -172,7 +172,7 @@ class Reconciler:
             try:
                 self._books.inbox.discard(discard.command_id, discard.reason)
             except TransientError as error:  # it is tried again, and keeps nobody from going back
-                log.warning("%s: a command that nothing answers stays: %s", self.model, error)
+                log.warning("%s: a command that got no answer is kept: %s", self.model, error)
         if standing is None and found.begin is not None:
             standing = self._start(found.begin)
         if standing is not None:
@@ -367,7 +367,7 @@ class Reconciler:
             reason = ask() if self._budget.is_known(release.policy) else self._quickly(Source.BUDGET, self.model, ask)
         except TransientError as error:
             begins = release.phase is Phase.PENDING
-            reason = f"It is not known how fast the service spends it: {error}" if begins else None
+            reason = f"How fast the service burns its error budget is not known: {error}" if begins else None
         return [BudgetSpent(reason)] if reason is not None else []
 
     def _quickly(self, source: Source, slot: Hashable, work: Callable[[], Result]) -> Result:

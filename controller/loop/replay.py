@@ -87,7 +87,7 @@ class RecordedReplays:
             before = self._recordings.choose(order, now_s=self._clock.now_s(), fence=self._fence())
             if before.is_over:
                 if not before.chosen:
-                    log.warning("release %s: nothing is asked again: %s", order.release_id, before.trouble)
+                    log.warning("release %s: nothing is replayed: %s", order.release_id, before.trouble)
                 return False
             stretch = _Stretch(self._replicas, asked, reuses=before.reuses, checked=before.checked)
             trouble = self._asked_again(order, stretch, for_s, inclusion_probability)
@@ -103,7 +103,7 @@ class RecordedReplays:
         except TransientError as error:
             log.warning("release %s: the replay waits: %s", order.release_id, error)
         except ConflictError as error:
-            log.info("release %s: the replay is left: %s", order.release_id, error)
+            log.info("release %s: the replay is given up: %s", order.release_id, error)
         return True
 
     def _fence_of(self, order: ReplayOrder) -> int | None:

@@ -82,12 +82,12 @@ def prune_once(stores: Sequence[Kept], clock: Clock) -> float:
         try:
             rows += kept.store.prune(clock.now_s() - kept.days * DAY_S)
         except ConflictError as error:  # some of it only who leads may do; this one may lead by then
-            log.info("something old is left to the controller that leads: %s", error)
+            log.info("deleting what is old is left to the controller that leads: %s", error)
             again_s = _AGAIN_AFTER_S
         except SerinError as error:
-            log.warning("something old could not be deleted and will be in an hour: %s", error)
+            log.warning("something old could not be deleted; it is tried again in an hour: %s", error)
             again_s = _AGAIN_AFTER_S
-    log.info("pruned %d rows of old samples, labels that met none, discarded commands and old looks", rows)
+    log.info("pruned %d rows of old samples, labels without a sample, discarded commands and old looks", rows)
     return again_s
 
 
@@ -101,8 +101,8 @@ def keep_to(rooms: Sequence[Room]) -> None:
             continue
         if rows:
             log.warning(
-                "deleted the %d oldest rows of samples: all took more than samples_mb_max, %g MB. "
-                "Labels that come later find no sample: raise it, or lower capture_ratio",
+                "deleted the %d oldest rows of samples, because samples took more than samples_mb_max, %g "
+                "MB. Labels that arrive later will find no sample: raise the limit, or lower capture_ratio",
                 rows,
                 room.bytes_max / 1e6,
             )

@@ -139,7 +139,7 @@ class SampledAsNeeded:
         except ConflictError:
             log.debug("model %s: another controller says how much is sampled", policy.model)
         except SerinError as error:
-            log.warning("model %s: how much has to be sampled is seen to later: %s", policy.model, error)
+            log.warning("model %s: how much has to be sampled is decided later: %s", policy.model, error)
 
     def is_settled(self, release: Release) -> bool:
         """Also where nothing can be read or written: whoever has looked once goes on."""
@@ -173,13 +173,13 @@ class SampledAsNeeded:
         if kept:
             return None
         if release.looks:
-            return Need(ALL, "the release had begun before it was known how much it needs")
+            return Need(ALL, "the release began before it was known how much it needs")
         try:
             seen = self._seen(release.model, ("release", release.id), self._ask_all, patience_s=PATIENCE_S)
         except TransientError as error:
-            return None if release.phase in _MAY_WAIT else Need(ALL, f"it is not known how many requests come: {error}")
+            return None if release.phase in _MAY_WAIT else Need(ALL, f"how many requests arrive is not known: {error}")
         if seen is None:
-            return None if release.phase in _MAY_WAIT else Need(ALL, "it is not known in time how many requests come")
+            return None if release.phase in _MAY_WAIT else Need(ALL, "how many requests arrive was not known in time")
         return self._needs.in_release(release.policy, seen)
 
     def _between(self, policy: ReleasePolicy, told: _Told) -> Need | None:

@@ -51,7 +51,7 @@ def _awaited(  # noqa: PLR0911 - one branch a reason to wait
     faults = "; ".join(f"no {source}: {why}" for source, why in sorted(release.faults.items()))
     number, model = release.candidate.number, release.model
     if release.phase in TERMINAL:
-        return Awaited(f"Version {number} {PHASE_WORDS[release.phase]}: {_ended(release.reason)}")
+        return Awaited(f"Version {number} {_over(PHASE_WORDS[release.phase], _ended(release.reason))}")
     if release.phase is Phase.HELD:
         ways = f'serin resume {model} --reason "..." (it goes on), or serin abort {model} --reason "..."'
         return Awaited(f"A person has to decide: {_ended(release.reason)}", way_on=ways)
@@ -181,6 +181,14 @@ def _per_s(release: Release, verdict: Verdict, now_s: float) -> float:
         began_s = release.deadline_at_s - release.policy.deadline_s
     since_s = seen_s - began_s
     return verdict.samples / since_s if since_s >= _LEAST_S else 0.0
+
+
+def _over(what: str, reason: str) -> str:
+    """Return both, once where the reason begins with what became of it: ``was rolled back by ada: wrong refunds``."""
+    said = what.removeprefix("was ")
+    if reason.lower().startswith(f"{said} by "):
+        return what + reason[len(said) :]
+    return f"{what}: {reason}"
 
 
 def _ended(reason: str) -> str:

@@ -92,7 +92,7 @@ class History:
                 return Decision(sequence, at_s, self._title(event), event.reason)
             case Leaving():
                 by = "" if event.by == "serin" else event.by
-                title = f"Going back, to {event.ending.value.replace('_', ' ')}"
+                title = f"Going back, to be {event.ending.value.replace('_', ' ')}"
                 return Decision(sequence, at_s, title, event.reason, by, event.blamed)
             case CommandTaken():
                 return Decision(sequence, at_s, f"Asked to {event.ask}", event.reason, event.by)

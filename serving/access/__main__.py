@@ -21,15 +21,13 @@ def parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="make a token and print it, once")
     new.add_argument("--name", required=True, help="the client's name, as the access log will show it")
     new.add_argument("--expires", type=_age, default="90d", help="30m, 12h, 90d or never (default: %(default)s)")
-    new.add_argument("--unlimited", action="store_true", help="limits per client do not hold for it")
-    new.add_argument(
-        "--role", action="append", default=[], help="what its holder may ask of the controller; repeatable"
-    )
+    new.add_argument("--unlimited", action="store_true", help="limits per client do not apply to it")
+    new.add_argument("--role", action="append", default=[], help="what its holder may do at the controller; repeatable")
     new.add_argument(
         "--of-any-replica", action="store_true", help="for the Secret that all replicas of a cluster mount"
     )
     listing = commands.add_parser("list", help="show names, ids and expiry, never tokens")
-    revoke = commands.add_parser("revoke", help="take tokens out; running replicas follow within a second or two")
+    revoke = commands.add_parser("revoke", help="revoke tokens; running replicas follow within a second or two")
     revoke.add_argument("--name", help="all tokens of this client")
     revoke.add_argument("--id", help="the one token of this id")
     for command in (new, listing, revoke):

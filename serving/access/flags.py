@@ -9,11 +9,15 @@ from serving.settings import AccessSettings, ClientLimits, JwtSettings
 
 
 def add_access(flags: argparse.ArgumentParser) -> None:
-    group = flags.add_argument_group("access", "without tokens or an issuer everybody who reaches the address may ask")
-    group.add_argument(
-        "--token-file", type=Path, help="bearer tokens, made by python -m serving.access new; followed when it changes"
+    group = flags.add_argument_group(
+        "access", "without tokens or an issuer anybody who can reach the address may send requests"
     )
-    group.add_argument("--jwt-keys", help="JWK Set of an issuer, file or https:// URL: its JWTs are taken")
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        help="bearer tokens, made by python -m serving.access new; read again when it changes",
+    )
+    group.add_argument("--jwt-keys", help="JWK Set of an issuer, a file or an https:// URL: its JWTs are accepted")
     group.add_argument("--jwt-issuer", help="the iss claim that JWTs must have")
     group.add_argument("--jwt-audience", help="the aud claim that JWTs must have")
     group.add_argument("--jwt-name-claim", default="sub", help="claim that names the client (default: %(default)s)")
@@ -21,18 +25,24 @@ def add_access(flags: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow-unauthenticated",
         action="store_true",
-        help="permit an address that other machines can reach although nobody need show a token",
+        help="allow an address that other machines can reach, although no token is required",
     )
     group.add_argument("--client-rate", type=float, help="requests a second of one client; more get 429")
-    group.add_argument("--client-burst", type=int, help="requests that may come at once (default: one second's)")
-    group.add_argument("--client-concurrency", type=int, help="requests under way of one client; more get 429")
+    group.add_argument(
+        "--client-burst", type=int, help="requests that may arrive at once (default: as many as in one second)"
+    )
+    group.add_argument(
+        "--client-concurrency", type=int, help="requests of one client that may be under way; more get 429"
+    )
     group.add_argument(
         "--trusted-proxy",
         action="append",
         default=[],
         help="address or network of a gateway whose X-Forwarded-For is believed; repeat for several",
     )
-    group.add_argument("--access-log", type=Path, help="file for one JSON line a request, never a text; - for stdout")
+    group.add_argument(
+        "--access-log", type=Path, help="file for one JSON line per request, never with a text; - for stdout"
+    )
 
 
 def access_settings(arguments: argparse.Namespace) -> AccessSettings:
@@ -58,8 +68,8 @@ def access_settings(arguments: argparse.Namespace) -> AccessSettings:
     )
     if not (settings.authenticated or arguments.allow_unauthenticated or is_loopback(arguments.host)):
         raise ValueError(
-            f"--host {arguments.host} can be reached by other machines and nobody need show a token: give --token-file "
-            "or --jwt-keys, or say --allow-unauthenticated"
+            f"--host {arguments.host} can be reached by other machines, and no token is required: give "
+            "--token-file or --jwt-keys, or add --allow-unauthenticated"
         )
     _try(settings)
     return settings

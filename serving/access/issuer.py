@@ -55,7 +55,7 @@ class JwtIssuer:
             key_id = jwt.get_unverified_header(token).get("kid")
             key = await self._keys.key(key_id) if key_id else None
             if key is None:
-                raise unauthorized(Refusal.UNKNOWN_TOKEN, "the token is signed by no key of the issuer")
+                raise unauthorized(Refusal.UNKNOWN_TOKEN, "the token is not signed by a key of the issuer")
             claims = jwt.decode(
                 token,
                 key,

@@ -39,7 +39,7 @@ def parse_keys(document: bytes, source: str) -> Mapping[str, PyJWK]:
     try:
         listed = list(json.loads(document)["keys"])
     except (ValueError, KeyError, TypeError):
-        raise KeysError(f'{source}: this is no JWK Set: {{"keys": [...]}}') from None
+        raise KeysError(f'{source}: this is not a JWK Set: {{"keys": [...]}}') from None
     keys = {str(jwk["kid"]): key for jwk in listed[:_KEYS_MAX] if (key := _usable(jwk)) is not None}
     if not keys:
         raise KeysError(f"{source}: no public key with a kid for {', '.join(sorted(ALGORITHMS))}")
@@ -108,7 +108,8 @@ def _reader(source: str) -> Callable[[], bytes]:
     host = parts.hostname
     if host is None or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise KeysError(
-            f"{source}: keys come by https://, or by http:// from this machine only: who forges them forges every token"
+            f"{source}: keys are read by https://, or by http:// from this machine only: whoever forges "
+            "them forges every token"
         )
     target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

@@ -48,10 +48,10 @@ class Entry(BaseModel):
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
-    unlimited: bool = Field(default=False, description="limits per client do not hold for it")
+    unlimited: bool = Field(default=False, description="limits per client do not apply to it")
     roles: tuple[str, ...] = Field(default=(), description="what it may do at the controller; nothing at replicas")
-    model: str | None = Field(default=None, description="the one model that it may speak of")
-    version: str | None = Field(default=None, description="the one version that it may speak of")
+    model: str | None = Field(default=None, description="the one model that it is for")
+    version: str | None = Field(default=None, description="the one version that it is for")
 
 
 class TokenDocument(BaseModel):
@@ -77,7 +77,9 @@ def new_token(
         ValueError: the name has characters that do not belong into a log.
     """
     if not re.fullmatch(_NAME, name):
-        raise ValueError(f"name {name!r}: up to 64 letters, digits, '.', '_', '@', '-', the first a letter or digit")
+        raise ValueError(
+            f"name {name!r}: use up to 64 letters, digits, '.', '_', '@' or '-', the first a letter or digit"
+        )
     token_id = secrets.token_hex(_ID_BYTES)
     token = f"{PREFIX}{token_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     digest = hashlib.sha256(token.encode()).hexdigest()
@@ -109,10 +111,12 @@ def read_tokens(path: Path) -> TokenDocument:
     """
     try:
         if path.stat().st_mode & 0o022:
-            raise TokenFileError(f"token file {path}: others may write it, and so let themselves in: chmod 600 {path}")
+            raise TokenFileError(
+                f"token file {path}: others may write to it, and so let themselves in: chmod 600 {path}"
+            )
         document = TokenDocument.model_validate_json(path.read_bytes())
     except OSError as error:
-        hint = f"make a first token with: python -m serving.access new --file {path} --name NAME"
+        hint = f"make the first token with: python -m serving.access new --file {path} --name NAME"
         raise TokenFileError(f"token file {path} cannot be read ({error.strerror}); {hint}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -120,7 +124,7 @@ def read_tokens(path: Path) -> TokenDocument:
         raise TokenFileError(f"token file {path}: {place}: {first['msg']}") from None
     ids = [entry.id for entry in document.tokens]
     if len(set(ids)) < len(ids):
-        raise TokenFileError(f"token file {path}: an id stands there twice")
+        raise TokenFileError(f"token file {path}: one id occurs twice")
     return document
 
 

@@ -27,8 +27,13 @@ EXIT_INTERRUPTED: Final = 130
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(
         prog="python -m serving.batch",
-        description="Score a file of texts with a packaged version: the numbers that its server would answer.",
-        epilog="Formats go by extension: .jsonl, .csv, .parquet. A run that was stopped goes on with the same command.",
+        description=(
+            "Score a file of texts with a packaged version. The numbers are those that its server would answer."
+        ),
+        epilog=(
+            "The extension decides the format: .jsonl, .csv, .parquet. The same command continues a run "
+            "that was stopped."
+        ),
     )
     options = Options()
     flags.add_argument("source", metavar="IN", type=Path, help="file to read; - reads JSONL from standard input")
@@ -37,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--text-column", default=options.text_column, help="column that holds the texts (default: %(default)s)"
     )
-    flags.add_argument("--prefix", default=options.prefix, help="put before the names of the new columns")
+    flags.add_argument("--prefix", default=options.prefix, help="prefix for the names of the new columns")
     flags.add_argument("--probabilities", action="store_true", help="write the probability of every label")
     flags.add_argument(
         "--on-error",
@@ -57,18 +62,21 @@ def parser() -> argparse.ArgumentParser:
         "--max-windows",
         type=int,
         default=options.windows_max,
-        help="a text that a version reads in windows is an error beyond so many (default: %(default)s)",
+        help=(
+            "maximum number of windows for a text that the version reads in windows; more are an error "
+            "(default: %(default)s)"
+        ),
     )
     flags.add_argument(
         "--block-rows",
         type=int,
         default=options.block_rows,
-        help="rows in memory at a time, and lost by a kill (default: %(default)s)",
+        help="rows in memory at a time, which a kill loses (default: %(default)s)",
     )
     flags.add_argument("--threads", type=int, help="engine calls at once (default: the cores it may use)")
-    flags.add_argument("--ray", metavar="ADDRESS", help="run on this Ray cluster; auto takes the one that runs here")
+    flags.add_argument("--ray", metavar="ADDRESS", help="run on this Ray cluster; auto: the one that is running here")
     flags.add_argument(
-        "--overwrite", action="store_true", help="replace OUT, and throw away the unfinished work of another run"
+        "--overwrite", action="store_true", help="replace OUT, and discard the unfinished work of another run"
     )
     return flags
 
@@ -83,9 +91,9 @@ def options_from(arguments: argparse.Namespace) -> Options:
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
     if arguments.ray is not None and STANDARD_STREAM in (arguments.source, arguments.target):
-        raise ValueError("--ray needs files, on storage that all nodes see")
+        raise ValueError("--ray needs files on storage that all nodes can see")
     if arguments.ray == "local":
-        raise ValueError("--ray takes the address of a cluster that runs; without it this machine is used")
+        raise ValueError("--ray needs the address of a running cluster; without --ray this machine is used")
     return Options(
         text_column=arguments.text_column,
         prefix=arguments.prefix,
@@ -115,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BatchError, OSError) as error:
         return failed(str(error), EXIT_FAILED)
     except KeyboardInterrupt:
-        goes_on = "" if STANDARD_STREAM in (arguments.source, arguments.target) else "; the same command goes on"
+        goes_on = "" if STANDARD_STREAM in (arguments.source, arguments.target) else "; the same command continues"
         return failed(f"interrupted{goes_on}", EXIT_INTERRUPTED)
 
 

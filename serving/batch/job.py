@@ -90,4 +90,4 @@ class Job:
 
 
 def bad_row(source: Path, error: RowError) -> str:
-    return f"{source} line {error.line}: {error.message}; --on-error skip goes on without such rows"
+    return f"{source} line {error.line}: {error.message}; with --on-error skip the run continues without such rows"

@@ -15,7 +15,7 @@ from serving.batch.job import BatchError, Format, RowError
 from serving.batch.scoring import Columns, Kind, Scored
 from serving.batch.sources import Block, Csv, Parquet, Row, Source
 
-_WRITE_JSONL: Final = "an output in .jsonl takes any row"
+_WRITE_JSONL: Final = "an output in .jsonl accepts any row"
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` would make one for every row
 
 
@@ -154,14 +154,14 @@ def _schema(source: Source, first: Block | None) -> Any:
         try:
             kind = pyarrow.string() if source.format is Format.CSV else pyarrow.array(values).type
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
-            raise BatchError(f"{source.path}: column {name!r} has no one type ({error}); {_WRITE_JSONL}") from error
+            raise BatchError(f"{source.path}: column {name!r} mixes types ({error}); {_WRITE_JSONL}") from error
         fields.append(pyarrow.field(name, pyarrow.string() if pyarrow.types.is_null(kind) else kind))
     return pyarrow.schema(fields)
 
 
 def _check_names(row: Row, names: Sequence[str]) -> None:
     if unknown := sorted(row.values.keys() - set(names)):
-        raise BatchError(f"line {row.line}: column {unknown[0]!r} is in no row of the first block; {_WRITE_JSONL}")
+        raise BatchError(f"line {row.line}: column {unknown[0]!r} is not in any row of the first block; {_WRITE_JSONL}")
 
 
 def _array(rows: Sequence[Row], field: Any) -> Any:
@@ -171,8 +171,8 @@ def _array(rows: Sequence[Row], field: Any) -> Any:
         return pyarrow.array([row.values.get(field.name) for row in rows], field.type)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         raise BatchError(
-            f"lines {rows[0].line} to {rows[-1].line}: column {field.name!r} is {field.type} in the first block, "
-            f"and something else here ({error}); {_WRITE_JSONL}"
+            f"lines {rows[0].line} to {rows[-1].line}: column {field.name!r} is {field.type} in the first "
+            f"block, but something else here ({error}); {_WRITE_JSONL}"
         ) from error
 
 

@@ -67,7 +67,7 @@ class PartStore:
             BatchError: a block is missing.
         """
         if missing := sorted(set(range(blocks)) - self.done()):
-            raise BatchError(f"block {missing[0]} of {blocks} has not been done; the same command goes on with it")
+            raise BatchError(f"block {missing[0]} of {blocks} has not been done; the same command continues with it")
         if errors := self._all_errors():
             with _whole(self.errors_file, self._directory) as file:
                 for path in errors:
@@ -107,7 +107,7 @@ def opened(target: Path, identity: Mapping[str, Any], *, overwrite: bool) -> Ite
     directory = parts_directory(target)
     job = directory / _JOB_FILE
     if directory.exists() and not job.exists() and any(path.name != _LOCK_FILE for path in directory.iterdir()):
-        raise BatchError(f"{directory} is no folder of a batch run; move it away, or write somewhere else")
+        raise BatchError(f"{directory} is not the folder of a batch run; move it away, or write somewhere else")
     directory.mkdir(exist_ok=True)
     with (directory / _LOCK_FILE).open("ab") as lock:
         try:
@@ -143,7 +143,7 @@ def _refusal(directory: Path, changed: Sequence[str]) -> str:
         what = "the input has changed since, or is a stream"
     else:
         what = f"it differs in {', '.join(changed)}"
-    return f"{directory} holds the unfinished work of another run: {what}; --overwrite throws that work away"
+    return f"{directory} holds the unfinished work of another run: {what}; --overwrite discards that work"
 
 
 def _empty(directory: Path) -> None:

@@ -94,5 +94,5 @@ class Meter:
         per_s = self._rows / max(time.monotonic() - self._began_s, 1e-9)
         said = f"{self._rows + self._before:,} rows, {per_s:,.0f}/s"
         if self._before:
-            said += f", {self._before:,} of them before"
+            said += f", {self._before:,} of them earlier"
         return said + (f", {self._skipped:,} skipped" if self._skipped else "")

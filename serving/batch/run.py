@@ -85,7 +85,7 @@ def make_job(artifact: Path, source: Path, target: Path, options: Options) -> Jo
     if STANDARD_STREAM not in (source, target) and target.exists() and source.samefile(target):
         raise BatchError(f"{target} is the input")
     if source != STANDARD_STREAM and source.exists() and not source.is_file():
-        raise BatchError(f"{source} is no file that can be read twice; - reads JSONL from standard input")
+        raise BatchError(f"{source} is not a file that can be read twice; - reads JSONL from standard input")
     for path in (source, target):
         if path.suffix.lower() == ".parquet":
             require_pyarrow(path)
@@ -187,11 +187,11 @@ def _check_columns(source: Source, options: Options, added: Columns) -> None:
         return
     if options.text_column not in source.columns:
         raise BatchError(
-            f"{source.path} has no column {options.text_column!r}, but {', '.join(source.columns)}; "
-            "--text-column names the texts"
+            f"{source.path} has no column {options.text_column!r}, but {', '.join(source.columns)}; name "
+            "the texts with --text-column"
         )
     if taken := sorted(set(source.columns) & set(added.kinds)):
-        raise BatchError(f"{source.path} has a column {taken[0]!r} already; --prefix names the new ones apart")
+        raise BatchError(f"{source.path} has a column {taken[0]!r} already; give the new ones another --prefix")
 
 
 def _digest(path: Path) -> str:

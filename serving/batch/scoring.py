@@ -84,7 +84,9 @@ class Scorer:
     def __init__(self, job: Job) -> None:
         manifest, fingerprint = read_manifest(job.artifact)
         if fingerprint != job.fingerprint:
-            raise ArtifactError(MANIFEST_FILE, f"has the fingerprint {fingerprint}, the run is of {job.fingerprint}")
+            raise ArtifactError(
+                MANIFEST_FILE, f"has the fingerprint {fingerprint}, but the run is of {job.fingerprint}"
+            )
         self._options = job.options
         self._limits = Limits(text_chars_max=job.options.text_chars_max, windows_max=job.options.windows_max)
         self._engine = Engine(job.artifact, manifest, threads=1)
@@ -125,7 +127,7 @@ class Scorer:
         name = self._options.text_column
         if taken := sorted(self._columns.keys() & row.values.keys()):
             raise ApiError(
-                422, "column_exists", f"has a column {taken[0]!r} already; --prefix names the new ones apart"
+                422, "column_exists", f"has a column {taken[0]!r} already; give the new ones another --prefix"
             )
         if name not in row.values:
             raise ApiError(422, "missing_text", f"has no column {name!r}")

@@ -27,14 +27,14 @@ from serving.settings import AccessSettings, Limits
 _REF: Final = "#/components/schemas/{model}"
 _SCHEMES: Final = {"bearer": {"type": "http", "scheme": "bearer"}}
 _REFUSALS: Final = {
-    400: "the body is no JSON",
+    400: "the body is not JSON",
     401: "no token, or one that is not known here or has expired",
     403: "a web page of another origin sent it",
-    405: "the route has another method",
+    405: "the route does not support the method",
     413: "the body is too long",
-    421: "it is meant for another host",
-    422: "the body is JSON, but not what the model may see",
-    429: "the client asks for more than its limits; Retry-After tells when to come again",
+    421: "the request is meant for another host",
+    422: "the body is JSON, but not a request that the model can answer",
+    429: "the client is above its limits; Retry-After says when to try again",
     500: "the model failed",
     503: "too many requests are waiting, or the replica is not ready",
     504: "the model did not answer in time",
@@ -76,11 +76,11 @@ class Info(_Document):
     labels: list[str]
     max_tokens: int = Field(ge=1)
     task: Task
-    family: str | None = Field(description="the encoder's kind, as config.json names it; null where it is not recorded")
+    family: str | None = Field(description="the encoder's kind, as config.json names it; null if it is not recorded")
     variant: str
     variant_of: str | None
-    windows: Windows | None = Field(description="how texts beyond max_tokens are read; null: they are cut")
-    serving: dict[str, Any] = Field(description="how it is served, by the keys of a policy's serving block")
+    windows: Windows | None = Field(description="how texts longer than max_tokens are read; null: they are cut")
+    serving: dict[str, Any] = Field(description="how it is served, with the keys of a policy's serving block")
     library_versions: dict[str, str]
     capture_ratio: float | None = Field(
         description="share of requests that this process samples now; null: it sends none to a controller"

@@ -18,7 +18,7 @@ class PredictBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     text: Text | None = Field(default=None, description="one text")
     texts: Annotated[list[Text], Field(fail_fast=True)] | None = Field(
-        default=None, description="several texts, answered in their order"
+        default=None, description="several texts, answered in the same order"
     )
 
 
@@ -64,7 +64,7 @@ def _checked_list(texts: Sequence[str], limits: Limits) -> tuple[str, ...]:
 def _body_error(error: ValidationError) -> ApiError:
     """The first fault. What the client wrote is not repeated: answers are logged by whoever asks for them."""
     if error.error_count() > _FAULTS_MAX:  # to list so many takes longer than to find them
-        return ApiError(422, "invalid_body", "the body has more fields than there are")
+        return ApiError(422, "invalid_body", "the body has unknown fields")
     detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
     status, code = _BODY_CODES.get(detail["type"], (422, "invalid_body"))
     path = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in detail["loc"])

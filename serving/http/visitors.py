@@ -11,8 +11,8 @@ from serving.refusals import Refusal, RefusedError
 
 _KEPT: Final = 1024  # different headers whose judgement is remembered
 _ACROSS: Final = (b"cross-site", b"same-site")
-_MISDIRECTED: Final = "the Host header names another server: ask this address, or start the replica with --allowed-host"
-_FOREIGN: Final = "a web page of another origin may not ask here; --allowed-host names hosts whose pages may"
+_MISDIRECTED: Final = "the Host header names another server: use this address, or start the replica with --allowed-host"
+_FOREIGN: Final = "web pages of other origins may not send requests here; --allowed-host names hosts whose pages may"
 
 
 class Visitors:

@@ -20,15 +20,19 @@ class _Document(BaseModel):
 class _Length(_Document):
     truncated: bool = Field(description="the text was longer than the model's limit and was cut there")
     windows: int | None = Field(
-        default=None, ge=1, description="how many windows it was read in; for versions that read long texts so"
+        default=None,
+        ge=1,
+        description="in how many windows the text was read; for versions that read long texts in windows",
     )
 
 
 class ClassAnswer(_Length):
     """The class that a text is of."""
 
-    label: str = Field(description="the likeliest class")
-    probabilities: dict[str, Probability] = Field(description="of every class; they add up to 1 within rounding")
+    label: str = Field(description="the most likely class")
+    probabilities: dict[str, Probability] = Field(
+        description="the probability of every class; they add up to 1 within rounding"
+    )
 
 
 class EmbeddingAnswer(_Length):
@@ -40,10 +44,10 @@ class EmbeddingAnswer(_Length):
 class EntityDocument(_Document):
     """A span of a text that names something."""
 
-    label: str = Field(description="of what kind, without B- and I-")
+    label: str = Field(description="its kind, without B- and I-")
     start: int = Field(ge=0, description="its first character, counted in Unicode code points")
     end: int = Field(ge=1, description="the character after its last one")
-    score: Probability = Field(description="mean probability of the labels of its words")
+    score: Probability = Field(description="mean probability of its words' labels")
 
 
 class EntitiesAnswer(_Length):

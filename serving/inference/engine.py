@@ -225,7 +225,7 @@ def graph_output(session: Any, manifest: Manifest) -> tuple[str, int | None]:
     size = last if isinstance(last, int) else None
     if rules.task is Task.EMBEDDING:
         if output.name == "logits":
-            raise ArtifactError(GRAPH_FILE, "gives logits; an embedding is the mean of last hidden states")
+            raise ArtifactError(GRAPH_FILE, "gives logits; an embedding is the mean of the last hidden states")
     elif size not in (len(manifest.labels), None):
         raise ArtifactError(GRAPH_FILE, f"has {size} outputs for {len(manifest.labels)} labels")
     return output.name, size
@@ -252,7 +252,7 @@ def _session(path: Path, threads: int, provider: Provider) -> Any:
     providers = list(_PROVIDERS[provider])
     if absent := sorted({*providers} - {*onnxruntime.get_available_providers()}):
         raise ProviderError(
-            f"ONNX Runtime has no {absent[0]} here; for CUDA, onnxruntime-gpu takes onnxruntime's place"
+            f"ONNX Runtime has no {absent[0]} here; for CUDA, install onnxruntime-gpu instead of onnxruntime"
         )
     if provider is Provider.CUDA:
         # CUDA and cuDNN as pip installs them lie where no linker looks; those of the system are found all the same.
@@ -286,6 +286,6 @@ def check_provider(wanted: str, used: Sequence[str]) -> None:
     """
     if wanted not in used:
         raise ProviderError(
-            f"{wanted} could not be started, and {used[0]} is not what was asked for: are the GPU, its driver and the "
-            "CUDA and cuDNN libraries that onnxruntime-gpu needs there?"
+            f"{wanted} could not be started, and {used[0]} is not what was asked for: check the GPU, its "
+            "driver, and the CUDA and cuDNN libraries that onnxruntime-gpu needs"
         )

@@ -17,5 +17,7 @@ def golden_texts(tokenizer: Tokenizer, manifest: Manifest) -> list[TokenizedText
         raise ArtifactError(TOKENIZER_FILE, f"fails on a golden text ({error})") from error
     for number, (golden, found) in enumerate(zip(manifest.golden, tokenized, strict=True)):
         if golden.token_ids != found.ids:
-            raise ArtifactError(TOKENIZER_FILE, f"gives other token ids for golden text {number} than when packaged")
+            raise ArtifactError(
+                TOKENIZER_FILE, f"gives other token ids for golden text {number} than when it was packaged"
+            )
     return tokenized

@@ -103,7 +103,7 @@ class Tokenizer:
         self._special_tokens = int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
         overlap_max = (max_tokens - self._special_tokens) // 2
         if overlap_tokens is not None and overlap_tokens > overlap_max:
-            raise ValueError(f"overlap_tokens may be {overlap_max} at most where a text may have {max_tokens} tokens")
+            raise ValueError(f"overlap_tokens may be at most {overlap_max} if a text may have {max_tokens} tokens")
         side = rules.truncation_side if overlap_tokens is None else Side.RIGHT  # windows leave nothing out
         self._tokenizer.enable_truncation(max_length=max_tokens, stride=overlap_tokens or 0, direction=str(side))
         self._overlap_tokens = overlap_tokens

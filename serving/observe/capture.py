@@ -165,7 +165,7 @@ class Capture:
             try:
                 text = self._redactor.redact(entry.text)
             except Exception as error:  # noqa: BLE001  (a recogniser may be anybody's; its message may quote the text)
-                _log.error("a recogniser failed (%s): the prediction goes without its text", type(error).__name__)
+                _log.error("a recogniser failed (%s): the prediction is sent without its text", type(error).__name__)
         return replace(entry, text=text)
 
     def _send(self, batch: Sequence[CapturedPrediction]) -> None:

@@ -69,10 +69,10 @@ _FAMILIES: Final = (
         {**_BY_TRAFFIC, CODE_LABEL: _CODES},
         later=frozenset(_CODES) - _CODES_FROM_START,
     ),
-    Family(FAILURES_METRIC, "Server errors, those of one cause once.", _BY_TRAFFIC),
+    Family(FAILURES_METRIC, "Server errors; several of one cause count once.", _BY_TRAFFIC),
     Family(
         USERS_METRIC,
-        "Live requests of users whom the gateway keeps on a version, by part of the users and how long each took.",
+        "Live requests of users whom the gateway keeps on a version, by part of the users and by duration.",
         {USERS_LABEL: _PARTS, TOOK_LABEL: _TOOK},
         later=frozenset(_PARTS),
     ),
@@ -82,15 +82,15 @@ _FAMILIES: Final = (
     Family(WINDOWED_METRIC, "Texts read in several windows."),
     Family(WINDOWS_METRIC, "Windows of texts read in several."),
     Family(COLD_REQUESTS_METRIC, "Requests before warm-up was over."),
-    Family(BUSY_METRIC, "Time that workers were computing.", units=_US_PER_S),
+    Family(BUSY_METRIC, "Time for which workers were computing.", units=_US_PER_S),
     Family(CAPTURED_METRIC, "Predictions delivered."),
     Family(CAPTURE_DROPPED_METRIC, "Predictions given up.", {REASON_LABEL: list(DropReason)}),
     Family(MIRRORED_METRIC, "Copies that the other version answered."),
     Family(MIRROR_DROPPED_METRIC, "Copies given up.", {REASON_LABEL: list(CopyLost)}),
-    Family(ACCESS_REFUSED_METRIC, "Requests not let in.", {REASON_LABEL: list(Refusal)}),
+    Family(ACCESS_REFUSED_METRIC, "Requests refused entry.", {REASON_LABEL: list(Refusal)}),
     Family(ACCESS_LOG_LOST_METRIC, "Lines lost to the access log."),
     Family(QUEUE_DEPTH_METRIC, "Requests accepted and not yet answered."),
-    Family(BATCH_SIZE_METRIC, "Texts of one engine call.", edges=_BATCH_EDGES),
+    Family(BATCH_SIZE_METRIC, "Texts in one engine call.", edges=_BATCH_EDGES),
 )
 
 
@@ -98,7 +98,7 @@ def shared_counters(model: str, version: str, objectives_ms: Iterable[float], pr
     """Return what so many processes of a replica count in; the latency histogram has an edge at every objective."""
     durations = Family(
         DURATION_METRIC,
-        "Time in the server of requests that were answered with a prediction, or given up by their client.",
+        "Time in the server of requests that were answered with a prediction, or abandoned by their client.",
         _BY_TRAFFIC,
         [edge / 1000 for edge in latency_edges_ms(objectives_ms)],
         units=_US_PER_S,

@@ -51,13 +51,13 @@ def asked_ratio(body: bytes) -> float | None:
     except Unreadable as error:
         raise ValueError(str(error)) from error
     if not isinstance(document, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 - somebody else's answer, and no defect of ours
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - somebody else's answer, and no defect of ours
     ratio = document.get(CAPTURE_RATIO_FIELD)
     if ratio is None:
         return None
     is_number = isinstance(ratio, int | float) and not isinstance(ratio, bool)
     if not is_number or not (ratio == 0 or CAPTURE_RATIO_MIN <= ratio <= 1):
-        raise ValueError(f"{CAPTURE_RATIO_FIELD}: {shown(str(ratio))} is no ratio")
+        raise ValueError(f"{CAPTURE_RATIO_FIELD}: {shown(str(ratio))} is not a ratio")
     return float(ratio)
 
 
@@ -121,7 +121,7 @@ class Receiver:
         try:
             ratio = asked_ratio(content) if content is not None else None
         except ValueError as error:
-            self._warn(f"the receiver of captured predictions answered what is none of a controller's answers: {error}")
+            self._warn(f"the receiver of captured predictions gave an answer that no controller gives: {error}")
             return Answer(Reply.TAKEN)
         if content is not None:
             self._trouble = ""
@@ -136,7 +136,10 @@ class Receiver:
             content += part
             if len(content) > ANSWER_BYTES_MAX or time.monotonic() > until_s:
                 self.close()
-                self._warn("the receiver of captured predictions answered more, or more slowly, than a controller does")
+                self._warn(
+                    "the receiver of captured predictions answered at greater length, or more slowly, than a "
+                    "controller does"
+                )
                 return None
         response.read()  # nothing is left, and so the connection can be used again
         return content

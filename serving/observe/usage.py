@@ -107,10 +107,12 @@ class ReplicaCollector:
         yield self._gauge(START_METRIC, "When the replica started, unix time.", self._life.started_at_s)
         yield self._gauge(MEMORY_LIMIT_METRIC, "Memory that the replica may use.", usable_memory_bytes())
         yield self._gauge(CORES_METRIC, "Cores that the replica may use.", usable_cores())
-        yield self._gauge(WORKERS_METRIC, "Inference workers that run.", self._workers.running)
+        yield self._gauge(WORKERS_METRIC, "Inference workers that are running.", self._workers.running)
         yield self._counter(WORKER_RESTARTS_METRIC, "Inference workers replaced.", self._workers.restarts)
         if held.throttled_s is not None:
-            yield self._counter(CPU_THROTTLED_METRIC, "Time kept from running by the quota.", held.throttled_s)
+            yield self._counter(
+                CPU_THROTTLED_METRIC, "Time for which the quota kept it from running.", held.throttled_s
+            )
         if held.oom_kills is not None:
             yield self._counter(OOM_KILLS_METRIC, "Processes of the group killed for memory.", held.oom_kills)
         info = GaugeMetricFamily(INFO_METRIC, "The version served.", labels=(*_NAMES, *self._info))
@@ -141,7 +143,7 @@ class GpuCollector:
 
     def collect(self) -> Iterator[Metric]:
         names = (*_NAMES, GPU_LABEL)
-        busy = GaugeMetricFamily(GPU_UTILIZATION_METRIC, "Part of the time in which the GPU was busy.", labels=names)
+        busy = GaugeMetricFamily(GPU_UTILIZATION_METRIC, "Share of time in which the GPU was busy.", labels=names)
         held = GaugeMetricFamily(GPU_MEMORY_METRIC, "Memory of the GPU that the replica holds.", labels=names)
         own = {process.pid for process in (self._supervisor, *self._supervisor.children(recursive=True))}
         for number in range(self._nvml.nvmlDeviceGetCount()):

@@ -233,9 +233,9 @@ def _check_files(directory: Path, files: Sequence[tuple[str, FileRecord]]) -> No
 def _check_file(directory: Path, name: str, record: FileRecord) -> None:
     with _open_regular(directory, name) as file:
         if (size := os.fstat(file.fileno()).st_size) != record.size_bytes:
-            raise ArtifactError(name, f"has {size} bytes, its manifest says {record.size_bytes}")
+            raise ArtifactError(name, f"has {size} bytes, but its manifest says {record.size_bytes}")
         if (digest := _sha256(file, size)) != record.sha256:
-            raise ArtifactError(name, f"has SHA-256 {digest}, its manifest says {record.sha256}")
+            raise ArtifactError(name, f"has SHA-256 {digest}, but its manifest says {record.sha256}")
 
 
 def _sha256(file: BufferedReader, size_bytes: int) -> str:
@@ -341,7 +341,7 @@ def _parse_digest(field: str, digest: Any) -> str:
 
 def _parse_golden(golden: list[Any]) -> tuple[GoldenText, ...]:
     if len(golden) < GOLDEN_TEXTS_MIN:
-        raise ArtifactError(MANIFEST_FILE, f"golden must hold {GOLDEN_TEXTS_MIN} texts or more, has {len(golden)}")
+        raise ArtifactError(MANIFEST_FILE, f"golden must hold at least {GOLDEN_TEXTS_MIN} texts, got {len(golden)}")
     return tuple(_parse_golden_text(index, entry) for index, entry in enumerate(golden))
 
 

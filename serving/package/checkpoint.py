@@ -82,7 +82,7 @@ def find_checkpoint(directory: Path) -> Checkpoint:
         ArtifactError: there is no such folder, or it is a logged model of another kind.
     """
     if not directory.is_dir():
-        raise ArtifactError(directory.name, "is no folder")
+        raise ArtifactError(directory.name, "is not a folder")
     if not (directory / _MLFLOW_FILE).is_file() or (directory / CONFIG_FILE).is_file():
         return Checkpoint(directory, directory, directory)
     model, tokenizer = directory / _MLFLOW_MODEL, directory / _MLFLOW_TOKENIZER
@@ -109,7 +109,9 @@ def _weights_way_out(directory: Path) -> str:
     if (directory / _ADAPTER).is_file():
         return f", which is an adapter ({_ADAPTER}): merge it, model.merge_and_unload().save_pretrained(FOLDER)"
     if any((directory / name).is_file() for name in _PICKLES) or [*directory.glob("*.bin"), *directory.glob("*.pt")]:
-        return ", whose weights are a pickle, which runs code when it is read: save them with save_pretrained(FOLDER)"
+        return (
+            ", whose weights are a pickle, which can run code when it is read: save them with save_pretrained(FOLDER)"
+        )
     if found := [name for name in _OTHER_WEIGHTS if (directory / name).is_file()]:
         return f", which has {found[0]}: load it with transformers and save_pretrained(FOLDER)"
     return ""

@@ -66,7 +66,7 @@ def family_of(config: Mapping[str, Any]) -> tuple[str, Family]:
     name = config.get("model_type")
     if not isinstance(name, str) or name not in FAMILIES:
         said = f"model_type {name!r} is not served" if name is not None else "model_type is missing"
-        raise ArtifactError(CONFIG_FILE, f"{said}; served are {', '.join(FAMILIES)}")
+        raise ArtifactError(CONFIG_FILE, f"{said}; supported are {', '.join(FAMILIES)}")
     return name, FAMILIES[name]
 
 
@@ -81,8 +81,8 @@ def check_config(config: Mapping[str, Any], task: Task) -> None:
     if config.get("quantization_config"):
         raise ArtifactError(
             CONFIG_FILE,
-            "quantization_config: quantised checkpoints are not served; register the one it was made of, and its int8 "
-            "variant with --variant int8 --of VERSION",
+            "quantization_config: quantised checkpoints are not served; register the one that it was "
+            "made from, and its int8 variant with --variant int8 --of VERSION",
         )
     architectures = config.get("architectures")
     suffix = _KIND_OF_TASK.get(task)
@@ -101,14 +101,16 @@ def positions_max(config: Mapping[str, Any], family: Family) -> int:
     """
     positions = config.get("max_position_embeddings")
     if type(positions) is not int:
-        raise ArtifactError(CONFIG_FILE, f"max_position_embeddings must be a whole number, it is {positions!r}")
+        raise ArtifactError(CONFIG_FILE, f"max_position_embeddings must be a whole number, but is {positions!r}")
     usable = positions
     if family.offset is not None:
         padding = config.get("pad_token_id")
         usable -= 1 + (padding if type(padding) is int else family.offset)
     if usable < _POSITIONS_MIN:
         raise ArtifactError(
-            CONFIG_FILE, f"max_position_embeddings is {positions}: room for {max(usable, 0)} tokens, 3 are the least"
+            CONFIG_FILE,
+            f"max_position_embeddings is {positions}: that is room for {max(usable, 0)} tokens, and at "
+            "least 3 are needed",
         )
     return usable
 
@@ -124,12 +126,12 @@ def check_weights(
     _check_prefix(config, family, weights)
     words = _table(weights, family.words)
     if words is None:
-        raise ArtifactError(WEIGHTS_FILE, f"has no {family.words}: it holds no {config.get('model_type')}")
+        raise ArtifactError(WEIGHTS_FILE, f"has no {family.words}: it does not hold a {config.get('model_type')}")
     rows = words.shape[0]
     _same(words, config, "vocab_size", "tokens")
     positions = _table(weights, _POSITIONS)
     if positions is None and family.absolute:
-        raise ArtifactError(WEIGHTS_FILE, f"has no {_POSITIONS}: it holds no {config.get('model_type')}")
+        raise ArtifactError(WEIGHTS_FILE, f"has no {_POSITIONS}: it does not hold a {config.get('model_type')}")
     if positions is not None:
         _same(positions, config, "max_position_embeddings", "positions")
     if task is not Task.EMBEDDING:
@@ -148,7 +150,7 @@ def _check_prefix(config: Mapping[str, Any], family: Family, weights: Mapping[st
         if prefix != name and prefix in others:
             raise ArtifactError(
                 CONFIG_FILE,
-                f"model_type is {config.get('model_type')!r}, and {name} of {WEIGHTS_FILE} is a weight of "
+                f"model_type is {config.get('model_type')!r}, but {name} of {WEIGHTS_FILE} is a weight of "
                 f"{others[prefix]!r}: which is right?",
             )
 
@@ -166,7 +168,7 @@ def _check_classifier(
     if found is None:
         kind = config.get("architectures")
         named = f" (architectures says {kind[0]})" if isinstance(kind, list) and kind else ""
-        raise ArtifactError(WEIGHTS_FILE, f"has no classifier.weight: it is trained for no {task}{named}")
+        raise ArtifactError(WEIGHTS_FILE, f"has no classifier.weight: it was not trained for {task}{named}")
     _check_kind(found)
     if found.shape[0] != len(labels):
         raise ArtifactError(
@@ -189,11 +191,13 @@ def _check_kind(tensor: Tensor) -> None:
     if tensor.kind not in FLOATS:
         raise ArtifactError(
             WEIGHTS_FILE,
-            f"{tensor.name} is stored as {tensor.kind}: quantised checkpoints are not served; register the one it was "
-            "made of, in fp32, fp16 or bf16",
+            f"{tensor.name} is stored as {tensor.kind}: quantised checkpoints are not served; register "
+            "the one that it was made from, in fp32, fp16 or bf16",
         )
     if len(tensor.shape) != 2 or not math.prod(tensor.shape):
-        raise ArtifactError(WEIGHTS_FILE, f"{tensor.name} has the shape {list(tensor.shape)}, which no table has")
+        raise ArtifactError(
+            WEIGHTS_FILE, f"{tensor.name} has the shape {list(tensor.shape)}, which a table cannot have"
+        )
 
 
 def _table(weights: Mapping[str, Tensor], ending: str) -> Tensor | None:

@@ -161,9 +161,13 @@ def _download(registry: Registry, source: str, expect: str, into: Path) -> None:
     manifest = Manifest.parse(data)
     size_bytes = sum(record.size_bytes for record in manifest.files.values())
     if size_bytes > _PACKAGE_BYTES_MAX:
-        raise ArtifactError(MANIFEST_FILE, f"names {size_bytes} bytes of files: at most {_PACKAGE_BYTES_MAX} are taken")
+        raise ArtifactError(
+            MANIFEST_FILE, f"names {size_bytes} bytes of files: at most {_PACKAGE_BYTES_MAX} are accepted"
+        )
     if (free_bytes := shutil.disk_usage(into).free) < size_bytes:
-        raise OSError(f"{size_bytes} bytes are needed at {into.parent.parent} and {free_bytes} are free: make room")
+        raise OSError(
+            f"{size_bytes} bytes are needed at {into.parent.parent}, but only {free_bytes} are free: make room"
+        )
     (into / MANIFEST_FILE).write_bytes(data)
     for name, record in manifest.files.items():
         with registry.opened(f"{location}/{quote(name)}") as answer:
@@ -177,11 +181,11 @@ def _location(registry: Registry, source: str) -> str:
         info: dict[str, Any] = json.loads(data)["model"]["info"]
         location, status = str(info["artifact_uri"]), str(info.get("status", ""))
     except (ValueError, KeyError, TypeError) as error:
-        raise RegistryAwayError(f"{registry.url} answered something else than a logged model") from error
+        raise RegistryAwayError(f"{registry.url} answered something other than a logged model") from error
     served = _SERVED.fullmatch(location)
     if served is None or ".." in location:
         raise ArtifactError(
-            MANIFEST_FILE, f"lies at {location!r}: only files that the registry itself serves are taken"
+            MANIFEST_FILE, f"is at {location!r}: only files that the registry itself serves are accepted"
         )
     if "FAILED" in status:
         raise ArtifactError(MANIFEST_FILE, f"belongs to logged model {source}, which is marked as failed")
@@ -210,20 +214,24 @@ def _pruned(package: Path, kept_in: Path) -> str:
         kept = kept_by(kept_in)
         gone = prune(package.parent, kept | {package.name}, time.time()) if kept is not None else ()
     except OSError as error:
-        return f"old packages stay beside {package}: {error}"
-    return f"{package.parent}: deleted {', '.join(gone)}: nothing needs it any more" if gone else ""
+        return f"old packages are kept beside {package}: {error}"
+    return f"{package.parent}: deleted {', '.join(gone)}, which nothing needs any more" if gone else ""
 
 
 def main(argv: Sequence[str]) -> int:
     flags = argparse.ArgumentParser(prog="python -m serving fetch", description="Fetch and verify a version's package.")
     flags.add_argument("--source", required=True, help="id of the logged model, m-...")
     flags.add_argument("--expect", required=True, help="fingerprint: SHA-256 of its manifest, in hex")
-    flags.add_argument("--into", type=Path, required=True, help="folder of the package; used as it is if it is right")
-    flags.add_argument("--registry", required=True, help="address of the MLflow server")
-    flags.add_argument("--token-file", type=Path, help="a token that may read, or an Authorization header's value")
-    flags.add_argument("--ca-file", type=Path, help="certificates that the server's is checked by")
     flags.add_argument(
-        "--kept", type=Path, help="folder with a file for each fingerprint to keep: packages beside this one go"
+        "--into", type=Path, required=True, help="folder for the package; used as it is if it is already right"
+    )
+    flags.add_argument("--registry", required=True, help="address of the MLflow server")
+    flags.add_argument("--token-file", type=Path, help="a token that may read, or the value of an Authorization header")
+    flags.add_argument("--ca-file", type=Path, help="certificates that the server's certificate is checked against")
+    flags.add_argument(
+        "--kept",
+        type=Path,
+        help="folder with a file for each fingerprint to keep: other packages beside this one are deleted",
     )
     chosen = flags.parse_args(argv)
     if not _SOURCE.fullmatch(chosen.source):
@@ -242,7 +250,7 @@ def main(argv: Sequence[str]) -> int:
         print(one_line(f"artifact refused: {error}"), file=sys.stderr)
         return EXIT_REFUSED
     except (RegistryAwayError, OSError, MemoryError) as error:
-        print(one_line(f"the package cannot be had now: {error or type(error).__name__}"), file=sys.stderr)
+        print(one_line(f"the package is not available now: {error or type(error).__name__}"), file=sys.stderr)
         return EXIT_SHORTAGE
     print(f"{chosen.into}: {'fetched and verified' if fetched else 'here already, and verified'}")
     return 0

@@ -13,8 +13,8 @@ SINGLE_LABEL: Final = "single_label_classification"
 _LABELS_MAX: Final = 100_000
 """Of classes that no file names one by one."""
 _WAY_OUT: Final = {
-    "multi_label_classification": "a version answers one class, not several: train one that chooses among them",
-    "regression": "a version answers a class, not a number: train a classifier",
+    "multi_label_classification": "a version answers with one class, not several: train one that chooses among them",
+    "regression": "a version answers with a class, not a number: train a classifier",
 }
 
 
@@ -36,7 +36,7 @@ def label_names(config: Mapping[str, Any], task: Task) -> tuple[str, ...]:
     if names is None:
         names = _default_names(config)
     if not isinstance(names, dict) or len(names) < 2:
-        raise ValueError(f"id2label must name two or more labels, it is {_shown(names)}")
+        raise ValueError(f"id2label must name two or more labels, but is {_shown(names)}")
     labels = _in_order(names)
     if task is Task.TOKEN_CLASSIFICATION:
         try:
@@ -58,21 +58,23 @@ def check_claims(config: Mapping[str, Any], labels: tuple[str, ...]) -> None:
             raise ValueError(f"id2label: {index} cannot name a class ({shown(label)}): {problem}")
     for field in ("num_labels", "_num_labels"):
         if (count := config.get(field)) not in (None, len(labels)):
-            raise ValueError(f"{field} is {_shown(count)}, id2label names {len(labels)} labels: which is right?")
+            raise ValueError(f"{field} is {_shown(count)}, but id2label names {len(labels)} labels: which is right?")
     numbers = config.get("label2id")
     if not numbers or not isinstance(numbers, dict) or _is_default(numbers):
         return
     for index, label in enumerate(labels):
         if (found := numbers.get(label, index)) not in (index, str(index)):
-            raise ValueError(f"label2id gives {label!r} the number {_shown(found)}, id2label {index}: which is right?")
+            raise ValueError(
+                f"label2id gives {label!r} the number {_shown(found)}, but id2label gives it {index}: which is right?"
+            )
     if unknown := sorted(numbers.keys() - set(labels)):
-        raise ValueError(f"label2id has a label {unknown[0]!r} that id2label has not: which is right?")
+        raise ValueError(f"label2id has a label {unknown[0]!r} that id2label does not have: which is right?")
 
 
 def _default_names(config: Mapping[str, Any]) -> dict[str, str]:
     count = config.get("num_labels", config.get("_num_labels", 2))
     if type(count) is not int or count > _LABELS_MAX:
-        raise ValueError(f"num_labels must be a whole number to {_LABELS_MAX}, it is {_shown(count)}")
+        raise ValueError(f"num_labels must be a whole number up to {_LABELS_MAX}, but is {_shown(count)}")
     return {str(index): f"LABEL_{index}" for index in range(count)}
 
 

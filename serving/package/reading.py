@@ -77,7 +77,7 @@ def read_saved(directory: Path) -> Saved:
     settings = _object(directory, SETTINGS_FILE)
     if "auto_map" in settings:
         raise ArtifactError(SETTINGS_FILE, "auto_map asks for code from the checkpoint, which is never run")
-    with refusing("is no tokenizer that can be loaded"):
+    with refusing("is not a tokenizer that can be loaded"):
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     with refusing("fails on a text"):
@@ -122,7 +122,7 @@ def token_rules(
     limit, origin = _limit(saved, positions) if asked is None else _asked(asked, positions)
     if limit <= saved.around:
         raise ArtifactError(
-            TOKENIZER_FILE, f"puts {saved.around} tokens around a text that may have {limit} ({origin})"
+            TOKENIZER_FILE, f"puts {saved.around} tokens around a text, which may have only {limit} ({origin})"
         )
     return limit, TokenRules(
         truncation_side=_side(saved, "truncation_side", "truncation"),
@@ -146,11 +146,15 @@ def check_saved(saved: Saved, config: Mapping[str, Any], rows: int) -> None:
     _check_normalizer(saved, config)
     _check_tokens(saved)
     if saved.types - {0} and config.get("type_vocab_size") not in (None, 0, 1):
-        raise ArtifactError(TOKENIZER_FILE, f"gives a single text the token types {sorted(saved.types)}; 0 is served")
+        raise ArtifactError(
+            TOKENIZER_FILE, f"gives a single text the token types {sorted(saved.types)}; only 0 is served"
+        )
     if (padding := _padding_id(saved, config)) is not None and padding >= rows:
-        raise ArtifactError(TOKENIZER_FILE, f"pads with the id {padding}, and {WEIGHTS_FILE} has {rows} rows")
+        raise ArtifactError(TOKENIZER_FILE, f"pads with the id {padding}, but {WEIGHTS_FILE} has {rows} rows")
     if (strategy := (saved.tokenizer.get("truncation") or {}).get("strategy")) == "OnlySecond":
-        raise ArtifactError(TOKENIZER_FILE, f"truncation.strategy {strategy} cuts the second of two texts; one is sent")
+        raise ArtifactError(
+            TOKENIZER_FILE, f"truncation.strategy {strategy} cuts the second of two texts, but only one is sent"
+        )
 
 
 def check_rows(saved: Saved, rows: int | None) -> None:
@@ -166,7 +170,7 @@ def check_rows(saved: Saved, rows: int | None) -> None:
         number, token = beyond[0]
         raise ArtifactError(
             TOKENIZER_FILE,
-            f"gives {token!r} the id {number}, and {WEIGHTS_FILE} has {rows} rows (0 to {rows - 1}): "
+            f"gives {token!r} the id {number}, but {WEIGHTS_FILE} has {rows} rows (0 to {rows - 1}): "
             "model.resize_token_embeddings(len(tokenizer)), train, and save both",
         )
 
@@ -179,7 +183,9 @@ def _object(directory: Path, name: str) -> Mapping[str, Any]:
 def _asked(limit: int, positions: int) -> tuple[int, str]:
     if not LIMIT_MIN <= limit <= positions:
         raise ArtifactError(
-            CONFIG_FILE, f"max_tokens is {limit}: from {LIMIT_MIN} to the {positions} tokens that it has positions for"
+            CONFIG_FILE,
+            f"max_tokens is {limit}: it must be from {LIMIT_MIN} to {positions}, the tokens that the "
+            "model has positions for",
         )
     return limit, "as was asked for"
 
@@ -190,7 +196,7 @@ def _limit(saved: Saved, positions: int) -> tuple[int, str]:
     baked = (saved.tokenizer.get("truncation") or {}).get("max_length")
     length = saved.settings.get("model_max_length")
     if length is not None and (isinstance(length, bool) or not isinstance(length, int | float) or math.isnan(length)):
-        raise ArtifactError(SETTINGS_FILE, f"model_max_length must be a whole number, it is {length!r}")
+        raise ArtifactError(SETTINGS_FILE, f"model_max_length must be a whole number, but is {length!r}")
     limit = int(length) if length is not None and length < _NO_LIMIT else None
     left = f"; {TOKENIZER_FILE} was last used with {baked}, which does not count"
     told = left if baked not in (None, limit, positions) else ""
@@ -198,7 +204,7 @@ def _limit(saved: Saved, positions: int) -> tuple[int, str]:
         beyond = f"; {LIMIT_OF_SETTINGS} is {limit}" if limit is not None and limit > positions else ""
         return positions, f"the model's positions{beyond}{told}"
     if limit < LIMIT_MIN:
-        raise ArtifactError(SETTINGS_FILE, f"{LIMIT_OF_SETTINGS} is {limit}: {LIMIT_MIN} are the least")
+        raise ArtifactError(SETTINGS_FILE, f"{LIMIT_OF_SETTINGS} is {limit}: it must be at least {LIMIT_MIN}")
     return limit, f"{LIMIT_OF_SETTINGS}{told}"
 
 
@@ -209,7 +215,7 @@ def _side(saved: Saved, field: str, baked: str) -> Side:
     try:
         return Side(value)
     except ValueError:
-        raise ArtifactError(SETTINGS_FILE, f"{field} must be left or right, it is {value!r}") from None
+        raise ArtifactError(SETTINGS_FILE, f"{field} must be left or right, but is {value!r}") from None
 
 
 def _padding_id(saved: Saved, config: Mapping[str, Any]) -> int | None:
@@ -283,16 +289,16 @@ def _check_tokens(saved: Saved) -> None:
         )
     for name in ("pad_token", "unk_token", "cls_token", "sep_token", "bos_token", "eos_token"):
         if (token := saved.token(name)) is not None and token not in saved.vocabulary:
-            raise ArtifactError(SETTINGS_FILE, f"{name} {token!r} is no token of {TOKENIZER_FILE}: {_SAVE_AGAIN}")
+            raise ArtifactError(SETTINGS_FILE, f"{name} {token!r} is not a token of {TOKENIZER_FILE}: {_SAVE_AGAIN}")
     _check_added(saved)
     if saved.settings.get("split_special_tokens"):
         raise ArtifactError(
-            SETTINGS_FILE, "split_special_tokens is not served: special tokens in a text are always taken"
+            SETTINGS_FILE, "split_special_tokens is not supported: special tokens in a text are always read as such"
         )
     for text in _extra_tokens(saved.settings):
         if text not in saved.vocabulary:
             raise ArtifactError(
-                SETTINGS_FILE, f"the special token {text!r} is no token of {TOKENIZER_FILE}: {_SAVE_AGAIN}"
+                SETTINGS_FILE, f"the special token {text!r} is not a token of {TOKENIZER_FILE}: {_SAVE_AGAIN}"
             )
 
 
@@ -300,7 +306,7 @@ def _extra_tokens(settings: Mapping[str, Any]) -> Iterator[str]:
     field = "additional_special_tokens" if settings.get("additional_special_tokens") else "extra_special_tokens"
     extra = settings.get(field) or []
     if not isinstance(extra, list | dict):
-        raise ArtifactError(SETTINGS_FILE, f"{field} must be a list of tokens, it is {shown(repr(extra))}")
+        raise ArtifactError(SETTINGS_FILE, f"{field} must be a list of tokens, but is {shown(repr(extra))}")
     for token in extra.values() if isinstance(extra, dict) else extra:
         yield _content(field, token)
 
@@ -309,7 +315,9 @@ def _content(field: str, token: Any) -> str:
     """The text of a token, which is written as itself or as an object that has it."""
     text = token.get("content") if isinstance(token, dict) else token
     if not isinstance(text, str):
-        raise ArtifactError(SETTINGS_FILE, f"{field}: the content of a token must be a text, it is {shown(repr(text))}")
+        raise ArtifactError(
+            SETTINGS_FILE, f"{field}: the content of a token must be a text, but is {shown(repr(text))}"
+        )
     return text
 
 
@@ -319,7 +327,7 @@ def _check_added(saved: Saved) -> None:
     entries = saved.tokenizer.get("added_tokens")
     there = {entry.get("content"): entry for entry in entries or () if isinstance(entry, dict)}
     if decoder is not None and not isinstance(decoder, dict):
-        raise ArtifactError(SETTINGS_FILE, f"added_tokens_decoder must be an object, it is {shown(repr(decoder))}")
+        raise ArtifactError(SETTINGS_FILE, f"added_tokens_decoder must be an object, but is {shown(repr(decoder))}")
     for number, entry in (decoder or {}).items():
         token = _content(f"added_tokens_decoder.{shown(number)}", entry)
         if str(saved.vocabulary.get(token)) != str(number):

@@ -77,7 +77,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 def _entry(path: Path, base: int, name: str, entry: Mapping[str, Any]) -> Tensor:
     kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
-        raise ValueError(f"{name} has a place or shape that is no number")
+        raise ValueError(f"{name} has a place or shape that is not a number")
     if kind in _SIZES and end - begin != math.prod(shape) * _SIZES[kind]:
         raise ValueError(f"{name} does not fill its place")
     return Tensor(name, kind, shape, path, base + begin, end - begin)
@@ -97,9 +97,9 @@ def merge_shards(directory: Path, target: Path) -> None:
     held: dict[str, dict[str, Tensor]] = {}
     for name in files:
         if not isinstance(name, str) or name != Path(name).name or not name.endswith(".safetensors"):
-            raise ArtifactError(INDEX_FILE, f"names {name!r}, which is no safetensors file beside it")
+            raise ArtifactError(INDEX_FILE, f"names {name!r}, which is not a safetensors file beside it")
         if not (directory / name).is_file():
-            raise ArtifactError(name, f"is missing in the checkpoint {directory}, and {INDEX_FILE} names it")
+            raise ArtifactError(name, f"is missing in the checkpoint {directory}, but {INDEX_FILE} names it")
         held[name] = read_safetensors(directory / name)
     tensors = []
     for tensor, name in places.items():
@@ -191,7 +191,7 @@ def _beside(tensor: Tensor, name: str) -> Tensor:
     """A weight that lies in another file, which must be beside the graph."""
     path = tensor.path.parent / name
     if name != path.name or not path.is_file():
-        raise ArtifactError(GRAPH_FILE, f"has weights in {name!r}, which does not lie beside it")
+        raise ArtifactError(GRAPH_FILE, f"has weights in {name!r}, which is not beside it")
     if not 0 <= tensor.offset <= path.stat().st_size - tensor.size_bytes:
         raise ValueError(f"{tensor.name} lies beyond the end of {name}")
     return replace(tensor, path=path)
@@ -266,7 +266,7 @@ def check_graph_weights(graph: Path, weights: Mapping[str, Tensor]) -> None:
     if not same:
         raise ArtifactError(
             GRAPH_FILE,
-            f"holds no weight of {WEIGHTS_FILE}: leave it out, and a graph is exported; --variant makes int8",
+            f"holds no weight of {WEIGHTS_FILE}: leave it out, and a graph is exported; for int8 use --variant",
         )
 
 

@@ -187,7 +187,7 @@ def _original_rules(original: Manifest, max_tokens: int, tokens: TokenRules) -> 
     if kept.limit_from and (kept != told or (read and original.max_tokens != max_tokens)):
         raise ArtifactError(
             SETTINGS_FILE,
-            "cuts or pads texts otherwise than the original version: leave --of out to register a new one",
+            "cuts or pads texts differently from the original version: leave --of out to register a new one",
         )
     return original.max_tokens, original.tokens
 
@@ -245,7 +245,7 @@ def _describe(checkpoint: Checkpoint, package: Path, plan: _Plan, checked: _Chec
     if exact != source:
         difference = compare(source, exact, tokenized, plan.rules, manifest.labels)
     if not difference <= TOLERANCE:  # in this form a NaN is refused too
-        raise ArtifactError(GRAPH_FILE, f"answers otherwise once it is optimised (by {difference:.1e})")
+        raise ArtifactError(GRAPH_FILE, f"answers differently once it is optimised (by {difference:.1e})")
     tokens = _settled(checked.tokens, exact, tokenized, engine)
     compare_with_library(checkpoint, package, source, engine, texts)
     golden = (GoldenText(text, done.ids) for text, done in zip(texts, tokenized, strict=True))
@@ -271,7 +271,7 @@ def _settled(tokens: TokenRules, graph: Path, texts: "Sequence[TokenizedText]", 
         if (moved := padding_moves(graph, texts, manifest.rules, manifest.labels, tried)) <= TOLERANCE:
             return dataclasses.replace(tokens, padding_side=side)
     raise ArtifactError(
-        GRAPH_FILE, f"answers otherwise beside padding (by {moved:.1e}): it does not heed attention_mask"
+        GRAPH_FILE, f"answers differently beside padding (by {moved:.1e}): it does not respect attention_mask"
     )
 
 

@@ -104,7 +104,7 @@ def _require_libraries() -> None:
     if missing:
         raise ExportError(
             f"export to ONNX needs {', '.join(missing)}, not installed here: `make setup-export` makes "
-            ".venv-export, which has the versions that were tested"
+            ".venv-export with the tested versions"
         )
 
 
@@ -147,7 +147,9 @@ def load_model(checkpoint_dir: Path, task: Task) -> Any:
     # The library fills what a checkpoint lacks with random weights and only warns.
     absent = sorted(loaded["missing_keys"])
     if absent:
-        raise ExportError(f"{WEIGHTS_FILE} is for no {task}: {len(absent)} weights are missing, {absent[0]} among them")
+        raise ExportError(
+            f"{WEIGHTS_FILE} is not for {task}: {len(absent)} weights are missing, {absent[0]} among them"
+        )
     return model.float().eval()
 
 

@@ -62,7 +62,8 @@ def _largest_difference(
         difference = float(np.abs(expected - found).max())
         if not difference <= TOLERANCE:  # in this form a NaN is refused too
             raise ArtifactError(
-                GRAPH_FILE, f"answers {_short(text)} otherwise than transformers, by {difference:.1e}: export it again"
+                GRAPH_FILE,
+                f"answers {_short(text)} differently from transformers, by {difference:.1e}: export it again",
             )
         largest = max(largest, difference)
     return largest

@@ -51,7 +51,7 @@ def temper(package: Path, temperature: Temperature) -> Manifest:
     if manifest.rules.windows is None:  # else an answer is made of those of several windows
         difference = float(np.abs(tempered(before, temperature.value) - after).max())
         if not difference <= TOLERANCE:  # in this form a NaN is refused too
-            raise ArtifactError(GRAPH_FILE, f"answers otherwise than divided logits do (by {difference:.1e})")
+            raise ArtifactError(GRAPH_FILE, f"answers differently from divided logits (by {difference:.1e})")
     return manifest
 
 

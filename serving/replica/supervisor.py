@@ -201,7 +201,7 @@ def _check_unchanged(server: ReplicaServer) -> None:
         _log.error("this machine cannot serve it: %s", error)
         raise SystemExit(EXIT_SHORTAGE) from error
     if not unchanged:
-        _log.error("artifact refused: it is another one than this replica was started with")
+        _log.error("artifact refused: it is not the one that this replica was started with")
         raise SystemExit(EXIT_REFUSED)
 
 

@@ -63,7 +63,7 @@ def memory_refused(file: str, error: BaseException) -> ArtifactError | OSError:
     machine."""
     limit_mb = memory_limit_mb()
     if limit_mb is None or not _limit_was_met(limit_mb, str(error)):
-        return OSError(errno.ENOMEM, f"there was not the memory that {file} asks for")
+        return OSError(errno.ENOMEM, f"there was not enough memory for {file}")
     return ArtifactError(file, f"asks for more memory than its limit of {limit_mb:,} MB")
 
 

@@ -55,11 +55,11 @@ def read_bounded(path: Path, bytes_max: int) -> bytes:
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (stat.S_ISFIFO(mode) and _is_open_here(path))):
-            raise Unreadable("cannot be read: it is no file, but a pipe or a device")
+            raise Unreadable("cannot be read: it is not a file, but a pipe or a device")
         with path.open("rb") as file:
             return whole(file, bytes_max)
     except IsADirectoryError as error:
-        raise Unreadable("cannot be read: it is a folder, and a file is needed") from error
+        raise Unreadable("cannot be read: it is a folder, but a file is needed") from error
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path
@@ -106,7 +106,7 @@ def loads(line: bytes | str) -> Any:
 def loads_marked(line: bytes | str, *, twice_marked: bool = False) -> Any:
     """As `loads`, but with a `NoNumber` where a number cannot be, and with halves of surrogate pairs.
 
-    ``twice_marked``: a key that is written twice has one, too, where it would refuse the whole. For readers that know
+    ``twice_marked``: a key that occurs twice has one, too, where it would refuse the whole. For readers that know
     what each field must be, and can say it better.
     """
     pairs_hook = _object_marked if twice_marked else _object
@@ -139,9 +139,9 @@ def texts_checked(value: Any) -> Any:
     """The value. Raises Unreadable where a text or a key in it is none, with the field."""
     for path, inner in _parts(value):
         if isinstance(inner, str) and not is_text(inner):
-            raise Unreadable("is no text: half of a surrogate pair stands alone", _place(path))
+            raise Unreadable("is not a text: half of a surrogate pair stands alone", _place(path))
         if isinstance(inner, dict) and not all(map(is_text, inner)):
-            raise Unreadable("a key in it is no text: half of a surrogate pair stands alone", _place(path))
+            raise Unreadable("a key in it is not a text: half of a surrogate pair stands alone", _place(path))
     return value
 
 
@@ -186,7 +186,7 @@ def _place(path: Iterable[str | int]) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{shown(key)}" for key in path).removeprefix(".")
 
 
-_TWICE: Final = "is written twice"
+_TWICE: Final = "occurs twice"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def _twice(pairs: list[tuple[str, Any]]) -> str:
 
 
 def _constant(name: str) -> NoNumber:
-    return NoNumber(f"{name}, which is no JSON")
+    return NoNumber(f"{name}, which is not JSON")
 
 
 def _finite(text: str) -> float | NoNumber:

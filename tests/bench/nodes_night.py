@@ -201,7 +201,7 @@ def _evictions(night: Night) -> None:
             evicted += 1
             eventually(lambda: night.full(version), what=f"two pods of version {version}")  # noqa: B023
     night.bars.append(Bar("pods evicted in a canary, one after the other, and started again", evicted, "", at_least=4))
-    night.told("the pods of both versions evicted in a canary", "is being made", since_s)
+    night.told("the pods of both versions evicted in a canary", "is being created", since_s)
 
 
 def _evict(night: Night, pod: Object) -> None:
@@ -217,7 +217,7 @@ def _lost_node(night: Night) -> None:
     since_s = time.monotonic()
     night.place.machine.lose(names)
     night.lost["in flight on a node that is lost"] = [(since_s, since_s)]
-    night.told("a node lost in a canary, with a pod of each version", "is on a node that is not heard of", since_s)
+    night.told("a node lost in a canary, with a pod of each version", "is on a node that does not report", since_s)
     for name in names:
         night.place.client.delete(PODS, name)
     for version in ("1", "2"):

@@ -118,7 +118,7 @@ def test_a_token_file_that_others_may_write_is_refused(home: Home) -> None:
     """They could let themselves in."""
     prepare_access(home, REQUIRED)
     home.api_tokens.chmod(0o666)
-    with pytest.raises(UsageError, match=r"others may write it.* chmod 600"):
+    with pytest.raises(UsageError, match=r"others may write to it.* chmod 600"):
         prepare_access(home, REQUIRED)
 
 

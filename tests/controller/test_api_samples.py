@@ -255,7 +255,7 @@ WRONG = [
     ('{"request_id":"b","label":true}', "label", "invalid", "label: Input should be a valid string"),
     ('{"request_id":"b","label":1.5}', "label", "invalid", "label: Input should be a valid string"),
     ('{"request_id":"b","label":"x","lable":"y"}', "lable", "invalid", "lable: unknown key; did you mean label?"),
-    ('{"request_id":"b","label":"x","label":"y"}', "label", "invalid", "label: is written twice"),
+    ('{"request_id":"b","label":"x","label":"y"}', "label", "invalid", "label: occurs twice"),
     ('{"request_id":"b","label":"x","at_s":0}', "at_s", "invalid", "at_s: Input should be greater than 0"),
     ('{"request_id":"b","label":"x","at_s":1795432308000}', "at_s", "invalid",
      "at_s: 1795432308000 can only be milliseconds; in seconds it is 1795432308.000"),
@@ -265,7 +265,7 @@ WRONG = [
      "at_s: 1795432308000000000 can only be nanoseconds; in seconds it is 1795432308.000"),
     ('{"request_id":"b","label":"x","at_s":1795518709}', "at_s", "invalid",
      "at_s: 1795518709 is 1.0 days in the future; it is when the label was given"),
-    ('{"request_id":"b","label":"x","at_s":NaN}', "at_s", "invalid", "at_s: NaN, which is no JSON"),
+    ('{"request_id":"b","label":"x","at_s":NaN}', "at_s", "invalid", "at_s: NaN, which is not JSON"),
     ("{nonsense", None, "json", "not JSON: Expecting property name enclosed in double quotes at column 2"),
     ("[]", None, "invalid", "label: Input should be a valid dictionary or instance of LabelBody"),
     (b'{"request_id":"b","label":"\xff"}', None, "json", "not UTF-8 at byte 28"),
@@ -299,11 +299,11 @@ def test_a_key_written_twice_costs_the_label_that_has_it(world: World, client: C
     json_type = {"content-type": "application/json"}
     answer = client.request("POST", LABELS_ROUTE, content=f'{{"labels":[{one},{two}]}}', headers=json_type).json()
     (refused,) = answer["refused"]
-    assert (refused["index"], refused["field"], refused["message"]) == (1, "label", "label: is written twice")
+    assert (refused["index"], refused["field"], refused["message"]) == (1, "label", "label: occurs twice")
     assert {request for request, _ in world.samples._labels} == {"a"}
     response = client.request("POST", LABELS_ROUTE, content=f'{{"labels":[{one}],"labels":[]}}', headers=json_type)
     assert response.status_code == 400
-    assert error_of(response)["message"] == "body: labels: is written twice"
+    assert error_of(response)["message"] == "body: labels: occurs twice"
 
 
 def test_a_prediction_with_a_key_twice_is_refused(world: World, replica: Client) -> None:
@@ -313,7 +313,7 @@ def test_a_prediction_with_a_key_twice_is_refused(world: World, replica: Client)
     assert doubled != text
     response = replica.request("POST", PREDICTIONS_ROUTE, content=doubled, headers={"content-type": "application/json"})
     assert response.status_code == 422
-    assert (error_of(response)["field"], error_of(response)["message"]) == ("label", "body: label: is written twice")
+    assert (error_of(response)["field"], error_of(response)["message"]) == ("label", "body: label: occurs twice")
     assert world.samples.latest() == SampleCursor()
 
 
@@ -331,7 +331,7 @@ def test_texts_that_look_like_keys_hide_none_that_is_written_twice(
     doubled = text.replace(again, again + spaces[0] + again, 1)
     assert doubled != text
     response = replica.request("POST", PREDICTIONS_ROUTE, content=doubled, headers=headers)
-    assert (response.status_code, error_of(response)["message"]) == (422, "body: other:: is written twice")
+    assert (response.status_code, error_of(response)["message"]) == (422, "body: other:: occurs twice")
     assert replica.request("POST", PREDICTIONS_ROUTE, content=text, headers=headers).json()["new"] == 1
     (kept,) = world.samples._predictions.values()
     assert (kept.label, kept.probabilities) == (name, probabilities)

@@ -237,6 +237,6 @@ def test_the_secret_is_what_argilla_shows(tmp_path: Path) -> None:
     assert secret is not None
     assert secret() == b"abc"
     file.write_text("no base64!", encoding="ascii")
-    with pytest.raises(UsageError, match=r"argilla_secret_file .*: is no secret as Argilla shows it"):
+    with pytest.raises(UsageError, match=r"argilla_secret_file .*: is not a secret as Argilla shows it"):
         argilla_secret(settings)
     assert argilla_secret(Settings()) is None

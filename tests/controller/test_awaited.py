@@ -35,6 +35,18 @@ def test_a_shadow_phase_waits_for_the_gate_that_takes_longest() -> None:
     assert (found.there, found.settled_at_s, found.too_late) == (0.125, AT_S + 700, False)
 
 
+@pytest.mark.parametrize(
+    ("phase", "reason", "sentence"),
+    [
+        (Phase.ROLLED_BACK, "Rolled back by ada: wrong refunds", "was rolled back by ada: wrong refunds."),
+        (Phase.ABORTED, "Aborted by ada: wrong refunds", "was aborted by ada: wrong refunds."),
+        (Phase.ROLLED_BACK, "Accuracy fell.", "was rolled back: Accuracy fell."),
+    ],
+)
+def test_what_a_person_ended_is_said_once(phase: Phase, reason: str, sentence: str) -> None:
+    assert awaited(release_in(phase, reason=reason), AT_S).sentence == f"Version 7 {sentence}"
+
+
 def test_what_cannot_be_settled_by_the_deadline_says_so() -> None:
     assert awaited(shadow(WAITING, deadline_at_s=AT_S + 299), AT_S).too_late
     assert not awaited(shadow(WAITING, deadline_at_s=AT_S + 301), AT_S).too_late

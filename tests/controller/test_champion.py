@@ -58,7 +58,7 @@ def test_the_reason_tells_the_value_and_what_it_is_surely_below() -> None:
     (asking,) = asked_of(champion)
     assert asking.cause is Cause.ACCURACY
     assert asking.value < asking.limit < 0.95
-    assert "surely right in less than" in asking.reason
+    assert "its accuracy is provably below" in asking.reason
 
 
 def test_a_smallest_accuracy_needs_no_first_labels_to_be_held_against() -> None:
@@ -145,7 +145,7 @@ def test_what_moved_for_a_whole_day_is_drift() -> None:
     (asking,) = asked_of(champion)
     assert asking.cause is Cause.DRIFT
     assert asking.value > 0.35
-    assert "What it answers moved" in asking.reason
+    assert "The mix of its answers has drifted" in asking.reason
 
 
 def test_a_small_move_is_none_however_long_it_lasts() -> None:

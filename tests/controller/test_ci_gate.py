@@ -215,7 +215,7 @@ def test_a_suite_that_cannot_be_used_is_the_callers_mistake(models: Models, tmp_
     odd = tmp_path / "odd.jsonl"
     odd.write_text(json.dumps({"id": "1", "text": "1 refund", "label": "unheard_of"}))
     with pytest.raises(
-        UsageError, match=r"odd\.jsonl, line 1, case '1': the label 'unheard_of' is no class of the version"
+        UsageError, match=r"odd\.jsonl, line 1, case '1': the label 'unheard_of' is not a class of the version"
     ):
         run_gate(Question("models:/intent/7", (odd,)), models.world)
 

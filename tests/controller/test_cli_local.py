@@ -128,17 +128,17 @@ def test_a_bad_value_is_refused_before_anything_is_written(home: Home, flags: li
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"tick_s": NaN}', "tick_s: NaN, which is no JSON"),
+        ('{"tick_s": NaN}', "tick_s: NaN, which is not JSON"),
         ('{"capture_text": "no"}', "capture_text: 'no' is neither true nor false"),
         ('{"gateway_port": "8080"}', "gateway_port: '8080' is no port"),
         ('{"api_hosts": "serin.internal"}', 'api_hosts: .*must be a list, as \\["serin.internal"\\]'),
         ('{"process_labels": [1]}', "process_labels: .*must be a list"),
         ('{"lease_s": true}', "lease_s: True is no number above 0"),
         ('{"capture_ratio": 10}', "capture_ratio: 10 is no number from 0 to 1"),
-        ('{"tick_s": 1, "tick_s": 2}', "tick_s: is written twice"),
+        ('{"tick_s": 1, "tick_s": 2}', "tick_s: occurs twice"),
         ('{"gatway_port": 1}', "unknown key 'gatway_port'; did you mean 'gateway_port'?"),
         ('{"": 1}', "unknown key ''"),
-        ("[1]", "it is no JSON object"),
+        ("[1]", "it is not a JSON object"),
     ],
 )
 def test_settings_that_somebody_edited_are_read_strictly(home: Home, text: str, told: str) -> None:
@@ -175,6 +175,6 @@ def test_down_ends_an_up_that_leads_no_group(home: Home) -> None:
 def test_down_does_not_claim_what_it_has_not_done(home: Home) -> None:
     """An error, and nothing of what still runs is taken away from under it."""
     with up_in(home.path, "deaf") as process:
-        with pytest.raises(PermanentError, match=f"process {process.pid}, still runs"):
+        with pytest.raises(PermanentError, match=f"process {process.pid}, is still running"):
             end_everything(home, within_s=0.2)
         assert process.poll() is None

@@ -245,15 +245,15 @@ def test_a_start_asks_for_a_flag_where_it_ends_another_or_repeats_what_a_person_
         entries = [entry_of(event, 1.0) for event in taken_back]
         store.journal.append(record_of(fold(None, taken_back, 1.0), 3), entries)
     said = refusal(home, "release", "start", "intent", "7")
-    assert "version 7 was taken back by a person: Aborted by ada: wrong. Say --repeat if that is meant" in said
+    assert "a person took version 7 back: Aborted by ada: wrong. Add --repeat if you mean it" in said
     with opened(home) as store:
         canary = releases.release_in(Phase.CANARY)
         later = replace(record_of(canary, 1), release_id="intent-v8-1", version="8", started_at_s=2e9)
         store.journal.append(later, [entry_of(releases.started(), 2e9)])
         store.freezes.freeze(Freeze("*", "holidays", "ana", 3.0))
     said = refusal(home, "release", "start", "intent", "9")
-    assert "(canary at 5 %) ends for it, undecided. Say --supersede" in said
-    assert "ana froze * (holidays): it waits until that is lifted. Say --during-freeze" in said
+    assert "(canary at 5 %) ends for it, undecided. Add --supersede" in said
+    assert "ana froze * (holidays): it waits until the freeze is lifted. Add --during-freeze" in said
     with opened(home) as store:
         assert not store.inbox.waiting()
     assert serin(home, "release", "start", "intent", "9", "--supersede", "--during-freeze").exit_code == 0

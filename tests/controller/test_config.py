@@ -97,7 +97,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one(more,
 
 def test_a_key_written_twice_is_refused():
     """YAML takes the last one silently; whoever wrote the first one meant it."""
-    assert refusal(MINIMAL + "deadline_s: 60\ndeadline_s: 90\n") == "intent.yaml, line 5: 'deadline_s' is written twice"
+    assert refusal(MINIMAL + "deadline_s: 60\ndeadline_s: 90\n") == "intent.yaml, line 5: 'deadline_s' occurs twice"
 
 
 def test_a_policy_without_a_model_is_refused():

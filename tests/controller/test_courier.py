@@ -106,7 +106,7 @@ def test_a_defect_in_a_channel_is_told_and_ends_nothing(post: Post, caplog: pyte
     post.queue.put(ROLLED_BACK, ["chat"], due_at_s=0.0)
     post.channel.raises = [KeyError("blocks")]
     post.turn()
-    assert "could not be told" in caplog.text
+    assert "could not be sent" in caplog.text
     post.clock.pass_s(BACKOFF_MAX_S)
     assert len(post.turn()) == 1
 
@@ -159,7 +159,7 @@ def test_a_notice_of_a_later_serin_is_given_up_and_the_others_are_told(
         assert [[one.id for one in message.notices] for message in channel.told] == [["n3"]]
         (standing,) = store.notices.standing()
         assert (standing.waiting, standing.trouble[:33]) == (0, "another version of Serin wrote it")
-        assert caplog.text.count("a notice to chat of model intent is told to nobody") == 2
+        assert caplog.text.count("a notice to chat about model intent is not sent") == 2
 
 
 def test_a_target_that_was_taken_out_of_the_settings_is_complained_of_no_more(

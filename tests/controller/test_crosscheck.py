@@ -40,7 +40,7 @@ def test_more_samples_than_requests_are_a_fault_of_the_predictions() -> None:
     """6,000 made-up pairs on a service of few requests: whose they are is named, and it says nothing of the model."""
     [fault] = found({"sampled 7": 6_000})
     assert fault.source == PREDICTIONS
-    assert "6,000 live answers of version 7 came in and the gateway counted 1,000 requests" in fault.reason
+    assert "6,000 live answers of version 7 came in, but the gateway counted 1,000 requests" in fault.reason
     assert "somebody sends answers that nobody asked for" in fault.reason
     assert sources(found({"paired": 9_000})) == [PREDICTIONS]
 
@@ -92,7 +92,7 @@ def test_requests_that_the_gateway_never_saw_are_a_fault_of_the_gateway() -> Non
     """Another Envoy is scraped, or users come past it: its counts are not those of the users."""
     [fault] = found({"answered 6": 5_000}, {"asked 6": 10})
     assert fault.source == GATEWAY
-    assert "another gateway is scraped, or users come past it" in fault.reason
+    assert "another gateway is being scraped, or users bypass it" in fault.reason
     assert found({"answered 6": 5_000}, {"asked 6": 4_000}) == []
 
 

@@ -56,7 +56,7 @@ def test_a_gateway_that_deals_as_it_was_told_is_not_doubted(share):
 def test_another_share_is_told_in_one_sentence(candidate, total, share):
     (fault,) = mismatch(step(), Dealt(NOW_S, candidate, total), share)
     assert fault.source == Source.ROUTING
-    assert fault.reason.startswith(f"RouteNotServed: the gateway dealt {candidate:,} of {total:,} live requests")
+    assert fault.reason.startswith(f"RouteNotServed: the gateway sent {candidate:,} of {total:,} live requests")
 
 
 def test_a_gateway_that_was_in_doubt_is_believed_again_after_as_many_requests():
@@ -64,11 +64,11 @@ def test_a_gateway_that_was_in_doubt_is_believed_again_after_as_many_requests():
     release = step()
     kept, (fault,) = judged(release, Dealt(NOW_S, 0, 600), 0.2)
     assert kept == Dealt(NOW_S, doubted=600)
-    assert "dealt 0 of 600" in fault.reason
+    assert "sent 0 of 600" in fault.reason
     release = replace(release, cursors=Cursors(dealt=kept))
     kept, (fault,) = judged(release, dealt(release, counts(320, 80)), 0.2)
     assert kept == Dealt(NOW_S, 80, 400, doubted=600)
-    assert "of the 600 live requests after which it is believed again 400 have come" in fault.reason
+    assert "of the 600 live requests after which it is trusted again 400 have come" in fault.reason
     release = replace(release, cursors=Cursors(dealt=kept))
     assert judged(release, dealt(release, counts(160, 40)), 0.2) == (Dealt(NOW_S, 120, 600), ())
 

@@ -210,7 +210,7 @@ def test_promotion_ends_when_the_route_and_the_registry_both_say_so():
 
 def test_an_alias_that_was_moved_is_noted_once_however_long_the_candidate_is_waited_for():
     """A candidate that is away for a moment: the journal had the champion moved at each round."""
-    down = Serving("7", Condition.DISTURBED, "its node is not heard of")
+    down = Serving("7", Condition.DISTURBED, "its node does not report")
     release = release_in(Phase.PROMOTING, routed=True)
     assert of_kind(decide(release, [AliasAt("7"), down], NOW_S), ChampionMoved)
     waiting = after(release, AliasAt("7"), down)
@@ -241,7 +241,7 @@ def test_a_breach_that_blames_nobody_is_told_at_the_end_of_probation():
     assert after(release, at_s=over_s - 1).phase is Phase.PROBATION  # nothing is rolled back
     promoted = after(release, at_s=over_s)
     assert promoted.phase is Phase.PROMOTED
-    assert promoted.reason.endswith(f"This was told, and held against nobody: {breach.reason}")
+    assert promoted.reason.endswith(f"Reported, but held against no version: {breach.reason}")
 
 
 def test_a_breach_is_kept_at_the_look_that_finds_it():

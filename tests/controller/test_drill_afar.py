@@ -245,11 +245,11 @@ def test_what_it_needs_is_asked_for(there: There) -> None:
     assert "--texts: a model's suite cannot be read" in there.refusal("F9", *mine, flags=without)
     assert "--server" in there.refusal("F9", *mine, "--gateway", there.gateway, flags=["--home", str(there.folder)])
     assert "intent is not frozen" in there.refusal("F9", "intent")
-    assert "--prometheus: F8 is seen by metrics" in there.refusal("F8", *mine)
+    assert "--prometheus: F8 is noticed by metrics" in there.refusal("F8", *mine)
     assert "write http://HOST:PORT" in there.refusal("F8", *mine, "--prometheus", "prometheus:9090")
     assert "cannot be read" in there.refusal("F8", *mine, "--prometheus", "http://127.0.0.1:1")
     with prometheus(lambda: 1.0) as url:
-        assert "say --users-may-fail" in there.refusal("F8", *mine, "--prometheus", url, "--dry-run")
+        assert "add --users-may-fail" in there.refusal("F8", *mine, "--prometheus", url, "--dry-run")
     assert there.freezes == []
 
 
@@ -257,10 +257,10 @@ def test_what_it_needs_is_asked_for(there: There) -> None:
     ("prepared", "said"),
     [
         (lambda one: one.told.world.site.tables.clear(), "there is nothing to drill"),
-        (lambda one: one.status.__setitem__(0, 503), "answers with 503, and a drill would be blamed for it"),
-        (lambda one: one.status.__setitem__(0, 401), "name the file of a client's token by --bearer-file"),
-        (away, "not everything answers, and a drill would be blamed for it: the registry (MLflow) is away"),
-        (left, "another drill froze intent ('drill F8: weekly', by ada): wait until it is over; where its machine"),
+        (lambda one: one.status.__setitem__(0, 503), "answers with 503, and the drill would be blamed for that"),
+        (lambda one: one.status.__setitem__(0, 401), "name the file of a client's token with --bearer-file"),
+        (away, "not everything answers, and the drill would be blamed for that: the registry (MLflow) is away"),
+        (left, "another drill froze intent ('drill F8: weekly', by ada): wait until it is over; if its machine"),
     ],
 )
 def test_where_it_would_do_harm_it_is_not_played(there: There, prepared: Callable[[There], object], said: str) -> None:
@@ -284,7 +284,7 @@ def test_what_cannot_be_asked_from_here_is_seen_by_nobody() -> None:
     nobody = elsewhere("http://127.0.0.1:1", token_file=None, ca_file=None)
     seen = AfarLookout(nobody, None, "intent", 0.0).look()
     assert seen.faults == {}
-    assert "nobody listens there" in seen.unseen
+    assert "nothing listens there" in seen.unseen
 
 
 def test_counts_of_several_processes_are_no_growth() -> None:

@@ -134,6 +134,6 @@ def test_what_metrics_show_is_told_once() -> None:
         assert [list(found.told()) for _ in range(3)] == [
             [],
             [],
-            ["a call of the engine has 4.1 texts on average (2.0 before), and up to 2 requests wait (1 before)"],
+            ["a call of the engine has 4.1 texts on average (2.0 before), and up to 2 requests waited (1 before)"],
         ]
         assert found.told() == ()

@@ -47,13 +47,16 @@ def serves(home: Home) -> None:
 @pytest.mark.parametrize(
     ("prepared", "said"),
     [
-        ([lambda home: KeptRecord(home.path).remove()], "is not up: a drill needs what starts again what ends"),
-        ([lambda home: begins(home, Phase.CANARY)], "intent-v7-1 is canary, and what a drill does would count in it"),
+        (
+            [lambda home: KeptRecord(home.path).remove()],
+            "is not up: a drill needs `serin up`, which restarts what ends",
+        ),
+        ([lambda home: begins(home, Phase.CANARY)], "intent-v7-1 is canary, and the drill would count in it"),
         ([lambda home: begins(home, Phase.PROBATION)], "intent-v7-1 is probation"),
         ([lambda home: begins(home, Phase.HELD)], "intent-v7-1 is held"),
         ([], "intent is not frozen: `serin freeze intent"),
         ([frozen], "no version of intent serves"),
-        ([frozen, serves], "not everything answers, and a drill would be blamed for it: the gateway (Envoy)"),
+        ([frozen, serves], "not everything answers, and the drill would be blamed for that: the gateway (Envoy)"),
     ],
 )
 def test_where_it_would_do_harm_it_is_not_played(

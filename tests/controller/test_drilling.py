@@ -128,7 +128,7 @@ def test_a_replica_that_ends_is_seen_and_over() -> None:
         "requests fail: 10 times 503",
         "every request is answered",
     ]
-    assert sentence(found).startswith("Seen, answered as the runbook says, and over; 20 of")
+    assert sentence(found).startswith("Noticed, handled as the runbook says, and over; 20 of")
 
 
 def test_what_is_injected_for_a_time_is_undone_before_it_is_waited_for() -> None:
@@ -178,7 +178,7 @@ def test_a_wish_to_end_undoes_it_at_once() -> None:
     found = world.played(Mode.F1)
     assert (found.stopped, found.outcome) == (True, Outcome.INCONCLUSIVE)
     assert (found.undone_at_s, world.ended) == (world.injected_s + 2.0, 2)  # type: ignore[operator]
-    assert "the replicas go on, before their time" in [one.what for one in found.course]
+    assert "the replicas go on, earlier than planned" in [one.what for one in found.course]
 
 
 def test_a_second_wish_waits_for_nothing_more() -> None:
@@ -243,8 +243,8 @@ def test_the_page_tells_it_and_obeys_nobody() -> None:
 def test_what_could_not_be_looked_at_is_no_sight() -> None:
     """Nor is all as before while nobody can look."""
     found = World(during(1.0, 9.0, unseen="nobody listens")).played(Mode.F5)
-    assert [(one.by, one.what) for one in found.course if "looked at" in one.what] == [
-        (By.DRILL, "nothing can be looked at: nobody listens")
+    assert [(one.by, one.what) for one in found.course if "observed" in one.what] == [
+        (By.DRILL, "nothing can be observed: nobody listens")
     ]
     assert found.seen is None
     assert found.outcome is Outcome.INCONCLUSIVE

@@ -66,7 +66,7 @@ def test_what_envoy_refuses_is_told_in_its_own_words(envoy: RunningEnvoy, traffi
     traffic.write(STABLE.next(weights_pct={"7": 100.0}))
     found = eventually(lambda: refused(traffic, "intent"), what="Envoy's refusal")
     assert found.generation == 2
-    assert found.detail.startswith("Envoy does not take routes.json: ")
+    assert found.detail.startswith("Envoy rejects routes.json: ")
     assert "BaseInterval: value is required" in found.detail
     assert set(envoy.ask(4)) == {"6"}
     assert traffic.drift("intent") is None

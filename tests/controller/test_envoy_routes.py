@@ -199,7 +199,7 @@ class TestTheFile:
         assert EnvoyTraffic(home).read("intent") == CANARY
         (told,) = mend_routes(home)
         assert told.startswith(f"{file} {'is gone' if damage is None else 'was damaged'}")
-        assert told.endswith("put back as its copy has it")
+        assert told.endswith("restored from its copy")
         assert file.read_text() == text
         assert damage is None or (home / "routes.damaged.json").read_text() == damaged
         assert mend_routes(home) == ()
@@ -418,7 +418,7 @@ class TestWithoutEnvoy:
         document = json.loads(file.read_text())
         document["admin"] = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": free_port()}}}
         file.write_text(json.dumps(document))
-        with pytest.raises(TransientError, match="earlier version of Serin started Envoy: start it again"):
+        with pytest.raises(TransientError, match="earlier version of Serin started Envoy: restart it"):
             accepted_revision(home)
         assert dict(rollback(home).weights_pct) == {"6": 100.0}
         write_bootstrap(home, *free_ports(2))
@@ -431,7 +431,7 @@ class TestWithoutEnvoy:
         traffic.write(CANARY.next(weights_pct={"6": 100.0}, mirror=None))
         table = stored(home)
         set_endpoint(traffic, "intent", "7", "http://127.0.0.1:1")
-        with pytest.raises(TransientError, match=r"version 7 of intent has no port for copies.*start it again"):
+        with pytest.raises(TransientError, match=r"version 7 of intent has no port for copies.*restart it"):
             traffic.write(table.next(mirror=Mirror("7", 100.0)))
         assert stored(home) == table
 
@@ -520,7 +520,7 @@ class TestRollback:
         write_routes(
             home, EMPTY_DOCUMENT.with_table(TrafficTable("intent", {"7": 100.0}, generation=1), RouteOptions())
         )
-        with pytest.raises(UsageError, match=r"at version 7 already, and no version before it.*--to; running: 6, 7"):
+        with pytest.raises(UsageError, match=r"at version 7 already, and no earlier version.*--to; running: 6, 7"):
             rollback(home)
 
     @pytest.mark.parametrize("version", ["5", "dead"])
@@ -533,7 +533,7 @@ class TestRollback:
 
     def test_names_the_models_there_are(self, home: Path) -> None:
         """A misspelt model is told apart from one without routes."""
-        with pytest.raises(UsageError, match="no model 'intnet' is routed here; there is: intent"):
+        with pytest.raises(UsageError, match="no model 'intnet' is routed here; routed are: intent"):
             rollback_route(home / ROUTES_FILE, "intnet", "typo", "ada", 0.0)
 
     def test_in_the_wrong_directory_writes_nothing(self, tmp_path: Path) -> None:

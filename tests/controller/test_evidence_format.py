@@ -178,7 +178,7 @@ def test_an_exported_release_reads_back_as_its_looks(
         (line().replace('"candidate_share": 0.0', '"candidate_share": 1e999'), "found 1e999, which is too large"),
         (line(sequence=2**53 + 1), "sequence: expected a whole number, found 9007199254740993, which is too large"),
         (line().replace('"sequence": 1', '"sequence": 1' + "0" * 5_000), "which is too large"),
-        ('{"schema": 1, "schema": 2}', "schema: is written twice"),
+        ('{"schema": 1, "schema": 2}', "schema: occurs twice"),
         (
             '{"schema": "serin.evidence/v9"}',
             '"serin.evidence/v2", "serin.evidence.suites/v1", "serin.evidence.suites/v2"',

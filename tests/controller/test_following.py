@@ -92,7 +92,7 @@ def test_why_says_what_decided_it_and_how_it_came_there(home: Home, named: str) 
             "Release started by ana. Try version 7.",
             "Canary 5 %. Every gate on shadow traffic passed.",
             "Asked to pause by bob. launch",
-            "Going back, to rolled back. The candidate fails",
+            "Going back, to be rolled back. The candidate fails",
             "All of it: serin report intent-v7-1",
         )
     ]

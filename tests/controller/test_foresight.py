@@ -23,9 +23,9 @@ HELD = Standing("intent", release_in(Phase.HELD), SERVES)
         (Ask.ABORT, CANARY, True, "the release of version 7 (canary at 5 %) ends; all traffic goes to version 6."),
         (Ask.RESUME, NOTHING, False, "Nothing to resume: no release is in progress; version 6 serves everybody."),
         (Ask.RESUME, CANARY, False, "Nothing to resume: the release of version 7 (canary at 5 %) is not held."),
-        (Ask.RESUME, HELD, True, "goes on: its gates are asked anew, and it has a new deadline."),
-        (Ask.PAUSE, CANARY, True, "exposes no more users until `serin resume intent`."),
-        (Ask.PAUSE, HELD, False, "Nothing to pause: the release of version 7 (held) takes no steps now."),
+        (Ask.RESUME, HELD, True, "goes on: its gates judge afresh, and it gets a new deadline."),
+        (Ask.PAUSE, CANARY, True, "gets no more users until `serin resume intent`."),
+        (Ask.PAUSE, HELD, False, "Nothing to pause: the release of version 7 (held) is not taking steps now."),
         (Ask.PROMOTE, CANARY, True, "goes to 50 % now, whether its gates are settled or not."),
         (Ask.PROMOTE, HELD, False, "Nothing to promote: the release of version 7 (held) is on no step"),
         (Ask.ROLLBACK, NOTHING, True, "All traffic goes from version 6 to version 5, the known good one."),
@@ -33,7 +33,7 @@ HELD = Standing("intent", release_in(Phase.HELD), SERVES)
             Ask.ROLLBACK,
             replace(NOTHING, table=TrafficTable("intent", {"6": 100.0})),
             False,
-            "Nothing to roll back to: no version before it is kept warm; version 6 serves everybody.",
+            "Nothing to roll back to: no earlier version is kept warm; version 6 serves everybody.",
         ),
     ],
 )
@@ -45,7 +45,7 @@ def test_what_a_word_does_is_told(ask: Ask, standing: Standing, acts: bool, said
 
 def test_the_last_step_is_for_the_gates() -> None:
     last = replace(CANARY, release=release_in(Phase.CANARY, routed=True, step=1))
-    assert "on the last step: what remains is for the gates" in foresee(Ask.PROMOTE, last).sentence
+    assert "on the last step: the rest is for the gates to decide" in foresee(Ask.PROMOTE, last).sentence
 
 
 def test_a_paused_release_says_by_whom_and_how_it_goes_on() -> None:
@@ -72,8 +72,8 @@ def test_a_start_that_repeats_what_a_person_took_back_or_meets_a_freeze_asks_for
     standing = replace(NOTHING, freezes=(FREEZE,), taken_back="Rolled back by ada: wrong refunds")
     (_, repeated), (_, frozen) = foresee(Ask.START, standing, "7").consents
     assert asked_of(standing, "7") == [Consent.REPEAT, Consent.DURING_FREEZE]
-    assert "taken back by a person: Rolled back by ada: wrong refunds" in repeated
-    assert "ana froze intent (incident 42): it waits until that is lifted" in frozen
+    assert "a person took version 7 back: Rolled back by ada: wrong refunds" in repeated
+    assert "ana froze intent (incident 42): it waits until the freeze is lifted" in frozen
 
 
 def test_a_start_says_against_which_version() -> None:

@@ -123,8 +123,8 @@ def test_what_a_gateway_had_counted_before_it_was_first_scraped_is_nobodys(kind:
 @pytest.mark.parametrize(
     ("kind", "without", "said"),
     [
-        ("istio", "envoy_server_uptime", "does not tell envoy_server_uptime"),
-        ("cilium", "envoy_server_uptime", "does not tell envoy_server_uptime"),
+        ("istio", "envoy_server_uptime", "does not export envoy_server_uptime"),
+        ("cilium", "envoy_server_uptime", "does not export envoy_server_uptime"),
         (
             "istio",
             "istio_request_duration_milliseconds_bucket",
@@ -169,7 +169,7 @@ def test_requests_without_their_status_are_an_error_that_names_the_label(kind: s
     ]
     scraped = Scraped()
     scraped.scrape(NOW_S, page)
-    with pytest.raises(TransientError, match=f"does not tell {label}: errors cannot be counted"):
+    with pytest.raises(TransientError, match=f"has no label {label}: errors cannot be counted"):
         looked(kind, scraped, at_s=NOW_S)
 
 
@@ -179,7 +179,7 @@ def test_nginx_tells_no_times_and_says_so() -> None:
     scraped.scrape(NOW_S + LATER_S, recorded("nginx")[1])
     found = looked("nginx", scraped, cursor)
     assert found.latency_edges_ms == ()
-    assert found.times_untold == "NGINX tells the average time of a response, and no histogram"
+    assert found.times_untold == "NGINX exports the average response time only, and no histogram"
 
 
 def test_what_nginx_passed_on_and_nobody_answered_is_not_taken_for_well() -> None:
@@ -189,14 +189,16 @@ def test_what_nginx_passed_on_and_nobody_answered_is_not_taken_for_well() -> Non
     lost = "nginx_http_upstream_peer_requests_total"
     page = [(name, labels, value + 40 * (name == lost)) for name, labels, value in recorded("nginx")[1]]
     scraped.scrape(NOW_S + LATER_S, page)
-    with pytest.raises(TransientError, match=r"version 7 ended without an answer of it: .* not told by this gateway"):
+    with pytest.raises(
+        TransientError, match=r"version 7 ended without an answer from it: .* not reported by this gateway"
+    ):
         reader("nginx", scraped).counts("intent", ("7",), cursor, at_s=NOW_S + LATER_S)
 
 
 def test_envoy_gateway_tells_no_versions_apart_and_says_so() -> None:
     scraped = Scraped()
     scraped.scrape(NOW_S, recorded("envoy-gateway")[0])
-    with pytest.raises(TransientError, match="not told by this gateway: Envoy Gateway makes one cluster") as told:
+    with pytest.raises(TransientError, match="not reported by this gateway: Envoy Gateway makes one cluster") as told:
         looked("envoy-gateway", scraped, at_s=NOW_S)
     assert told.value.source == "gateway"
 

@@ -150,7 +150,7 @@ def test_a_second_gateway_that_started_within_the_window_counts_from_zero(promet
         ([], "the gateway is not scraped: there is no sample of a job 'serin-gateway'"),
         ([up({9: 1}), uptime({9: 5})], "the gateway's last sample is 9.0 s old"),
         ([up({1: 1, 0: 0}), uptime({1: 5})], "the gateway does not answer scrapes"),
-        ([up({1: 1, 0: 1})], "does not tell envoy_server_uptime: is it Envoy?"),
+        ([up({1: 1, 0: 1})], "does not export envoy_server_uptime: is it Envoy?"),
         ([up({1: 1, 0: 1}, replica=one) for one in "ab"], "replica ('a' and 'b')"),
     ],
     ids=["none", "stale", "down", "another", "doubled"],
@@ -191,7 +191,7 @@ def test_few_requests_a_look_that_nobody_times_are_an_error_too(prometheus: Prom
     """A histogram that never was there needs no ten of them in one look."""
     start = started(prometheus, requests({10: 40}, "2"))
     prometheus.series = [up({10: 1, 0: 1}), uptime({10: 100, 0: 110}), requests({10: 40, 0: 43}, "2")]
-    assert "answered 43 requests and timed none" in refused(prometheus, start)
+    assert "answered 43 requests but timed none" in refused(prometheus, start)
 
 
 def test_a_gateway_that_never_answered_a_scrape_counts_nothing(prometheus: Prometheus) -> None:  # noqa: F811

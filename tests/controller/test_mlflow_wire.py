@@ -122,7 +122,7 @@ def test_a_circle_of_copies_ends(mlflow: Mlflow, registry: MlflowRegistry) -> No
     """A chain of sources is followed only so far."""
     version = {"name": "intent", "version": "7", "source": "models:/intent/7", "status": "READY"}
     mlflow.answers[f"{API}/model-versions/get"] = [{"model_version": version}]
-    with pytest.raises(PermanentError, match="a circle"):
+    with pytest.raises(PermanentError, match="a cycle"):
         registry.version("intent", "7")
     assert len(mlflow.asked) == CHAIN_LENGTH_MAX
 
@@ -136,7 +136,7 @@ def test_files_of_other_places_are_not_taken(
 ) -> None:
     """Whoever may create an experiment chooses where its files are: not on this machine, not on another host."""
     mlflow.holds_package(location, {"path": "model.onnx", "is_dir": False, "file_size": 5})
-    with pytest.raises(PermanentError, match="files that the registry's server serves itself"):
+    with pytest.raises(PermanentError, match="files that the registry's own server serves"):
         registry.fetch(mlflow.version, tmp_path / "into")
     assert list(tmp_path.iterdir()) == []
 

@@ -181,14 +181,14 @@ def test_a_chat_gets_the_message_as_its_template_has_it(receiver: Receiver, tmp_
     document = json.loads(body)
     if kind == "slack":
         header, section, context = document["blocks"]
-        assert header["text"]["text"] == "[Info] intent: version 7 is being rolled back (and 1 before)"
+        assert header["text"]["text"] == "[Info] intent: version 7 is being rolled back (and 1 before it)"
         assert section["text"]["text"].count("accuracy.live failed.") == 2
         assert "owner: search" in context["elements"][0]["text"]
         assert {block.get("text", {}).get("type", "plain_text") for block in document["blocks"]} == {"plain_text"}
     else:
         card = document["attachments"][0]["content"]
         texts = [block["inlines"][0]["text"] for block in card["body"]]
-        assert texts[0] == "[Info] intent: version 7 is being rolled back (and 1 before)"
+        assert texts[0] == "[Info] intent: version 7 is being rolled back (and 1 before it)"
         assert {block["type"] for block in card["body"]} == {"RichTextBlock"}
         assert "owner: search" in texts
 
@@ -200,7 +200,7 @@ def test_what_others_wrote_calls_nobody_and_forges_no_line() -> None:
 
 
 def test_a_chats_address_is_never_sent_in_the_clear(tmp_path: Path) -> None:
-    with pytest.raises(UndeliveredError, match="has to be https://") as refused:
+    with pytest.raises(UndeliveredError, match="must be https://") as refused:
         channel(kind="slack", url_file=secret(tmp_path, "http://chat.example/T1/s3cret")).send(PAGE)
     assert "s3cret" not in str(refused.value)
 
@@ -313,7 +313,7 @@ def test_mail_goes_to_the_contact_of_the_policy_where_nobody_is_named() -> None:
 def test_a_mailbox_that_refuses_is_no_delivery() -> None:
     server = MailServer()
     server.refuses = True
-    with server.up() as port, pytest.raises(UndeliveredError, match="did not take it"):
+    with server.up() as port, pytest.raises(UndeliveredError, match="did not accept it"):
         channel(**MAIL, port=port, to=["ada@example.org"]).send(PAGE)
 
 

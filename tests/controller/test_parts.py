@@ -51,8 +51,16 @@ ALL = (GATEWAY, CONTROLLER, REGISTRY, *REPLICAS)
         ((GATEWAY, CONTROLLER), Grade.DOWN, "Users get no answers: the gateway at :8080 is away. Start it."),
         (REPLICAS, Grade.DOWN, "Users of intent get no answers: intent-v6 at :6 is away; intent-v7 at :7 is away."),
         (REPLICAS[1:], Grade.DOWN, "50 % of the requests for intent get no answer: intent-v7 at :7 is away. Start it."),
-        ((CONTROLLER, REGISTRY), Grade.STANDS_STILL, "Users are answered, and nothing is decided: the controller at"),
-        ((REGISTRY,), Grade.IMPAIRED, "Users are answered, and not all answers: the registry at :5000 is away."),
+        (
+            (CONTROLLER, REGISTRY),
+            Grade.STANDS_STILL,
+            "Users are answered, but nothing is being decided: the controller at",
+        ),
+        (
+            (REGISTRY,),
+            Grade.IMPAIRED,
+            "Users are answered, but not everything is running: the registry at :5000 is away.",
+        ),
     ],
 )
 def test_the_worst_for_users_is_said_first(away: tuple[Part, ...], grade: Grade, said: str) -> None:
@@ -98,8 +106,12 @@ def test_models_are_told_apart_where_some_users_of_one_are_answered() -> None:
 @pytest.mark.parametrize(
     ("away", "grade", "said"),
     [
-        (REPLICAS[1:], Grade.IMPAIRED, "and not all answers: intent-v7 at :7 is away."),
-        ((CONTROLLER, REPLICAS[1]), Grade.STANDS_STILL, "and nothing is decided: the controller at :8081 is away."),
+        (REPLICAS[1:], Grade.IMPAIRED, "but not everything is running: intent-v7 at :7 is away."),
+        (
+            (CONTROLLER, REPLICAS[1]),
+            Grade.STANDS_STILL,
+            "but nothing is being decided: the controller at :8081 is away.",
+        ),
     ],
 )
 def test_who_answers_in_the_place_of_another_is_said(away: tuple[Part, ...], grade: Grade, said: str) -> None:
@@ -203,7 +215,7 @@ def test_each_dead_part_is_named_first_and_by_the_exit_code(installed: Installed
     assert (installed.status().exit_code, installed.grade()) == (0, Grade.UP)
     for name, grade, said in (
         ("mlflow", Grade.IMPAIRED, "the registry (MLflow)"),
-        ("controller", Grade.STANDS_STILL, "nothing is decided: the controller"),
+        ("controller", Grade.STANDS_STILL, "nothing is being decided: the controller"),
         ("7", Grade.DOWN, "50 % of the requests for intent get no answer: intent-v7"),
         ("6", Grade.DOWN, "Users of intent get no answers: intent-v6"),
     ):
@@ -223,7 +235,13 @@ def test_each_dead_part_is_named_first_and_by_the_exit_code(installed: Installed
 @pytest.mark.parametrize(
     ("falls_back", "said"),
     [
-        (True, "impaired Users are answered, those of intent by version 6 in place of version 7, and not all answers"),
+        (
+            True,
+            (
+                "impaired Users are answered, those of intent by version 6 in place of version 7, "
+                "but not everything is running"
+            ),
+        ),
         (False, "DOWN Users of intent get no answers: intent-v7"),
     ],
 )

@@ -191,7 +191,7 @@ class TestRun:
             assert runs(pid)
             refused = [line for line in home.said if "cannot write" in line]
             assert len(refused) == 1
-            assert refused[0].endswith("nothing is ended for it, and it is tried again")
+            assert refused[0].endswith("nothing is ended because of that, and it is tried again")
             file.rmdir()
             supervisor.look()
             assert recorded(home.directory)["gateway"] == pid
@@ -293,7 +293,7 @@ class TestPorts:
                 looked(supervisor, lambda n=deaths: supervisor._running[0].deaths == n, what="its end")
         told = [line for line in home.said if "bad ended" in line]
         assert len(told) == 6
-        assert "6 times in a row: it is tried on and on, and told when it runs" in told[-1]
+        assert "6 times in a row: Serin keeps trying, and says when it is running" in told[-1]
 
     def _entered(self, home: Home, *specs: ProcessSpec) -> None:
         with home.supervisor(*specs):
@@ -392,7 +392,10 @@ class TestEnd:
             assert now["kept"] == pids["kept"]
             assert now["other"] != pids["other"]
             assert not runs(pids["other"])
-            assert home.said[:2] == ["ended other, left over from an earlier run", "kept still runs, and is taken up"]
+            assert home.said[:2] == [
+                "ended other, left over from an earlier run",
+                "kept is still running, and is taken over",
+            ]
             os.kill(pids["kept"], signal.SIGKILL)
             looked(supervisor, lambda: recorded(home.directory)["kept"] != pids["kept"], what="a new one in its place")
         eventually(lambda: not any(map(runs, set(now.values()) - {os.getpid()})), what="all of it to be gone")

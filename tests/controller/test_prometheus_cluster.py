@@ -132,8 +132,8 @@ def test_a_server_that_lets_nobody_in_is_told_with_the_setting(tmp_path: Path) -
         for server.status in (401, 403):
             told = said(Settings(prometheus_url=server.url, prometheus_token_file=str(token_file(tmp_path))))
             assert told == (
-                f"Prometheus answered status {server.status}: it does not let us in; prometheus_token_file in the "
-                "settings names the file of a token that it takes"
+                f"Prometheus answered status {server.status}: it does not let Serin in; set "
+                "prometheus_token_file in the settings to the file of a token that it accepts"
             )
             assert "a-token" not in told
 
@@ -142,7 +142,7 @@ def test_a_certificate_that_is_not_trusted_is_told_with_the_setting(tmp_path: Pa
     with cluster(Authority(tmp_path / "tls")) as server:
         other = Authority(tmp_path / "other")
         for ca_file in (None, str(other.file)):
-            assert "prometheus_ca_file in the settings names its CA" in said(
+            assert "set prometheus_ca_file in the settings to the file of its CA" in said(
                 Settings(prometheus_url=server.url, prometheus_ca_file=ca_file)
             )
 
@@ -189,17 +189,17 @@ def test_a_dead_target_that_is_known_to_be_gone_is_tolerated(caplog: pytest.LogC
         server.series = [up("10.0.0.1:8080", "1", "1"), up("10.0.0.2:8080", "1", "0")]
         settings = Settings(prometheus_url=server.url)
         cases = {
-            ("http://10.0.0.1:8080",): "does not tell serin_requests_total",  # that of the living is asked next
+            ("http://10.0.0.1:8080",): "does not export serin_requests_total",  # that of the living is asked next
             ("http://10.0.0.1:8080", "http://10.0.0.2:8080"): "up is 0 for instance=10.0.0.2:8080",
             ("http://10.0.0.1:8080", None): "up is 0 for instance=10.0.0.2:8080",
-            ("http://10.0.0.9:8080",): "does not tell serin_requests_total",
+            ("http://10.0.0.9:8080",): "does not export serin_requests_total",
         }
         for urls, told in cases.items():
             metrics = metrics_of(settings, lambda _, urls=urls: running(*urls))
             with caplog.at_level("INFO"), pytest.raises(TransientError) as error:
                 metrics.counts("intent", ["7"], None, at_s=AT_S)
             assert told in str(error.value), urls
-        assert "instance=10.0.0.2:8080,model=intent,model_version=7 is gone, and is scraped still" in caplog.text
+        assert "instance=10.0.0.2:8080,model=intent,model_version=7 has gone, but is still scraped" in caplog.text
         server.series = [up("10.0.0.2:8080", "1", "0")]
         assert "up is 0 for" in said_of(settings, running("http://10.0.0.1:8080"))
 
@@ -229,7 +229,8 @@ def test_labels_that_prometheus_renamed_are_told_with_the_setting() -> None:
         server.series = [up("10.0.0.1:8080", "1"), counted]
         told = said_of(Settings(prometheus_url=server.url), {})
     assert told == (
-        "Prometheus renamed what a process says of itself (exported_model, exported_model_version): set honor_labels "
+        "Prometheus renamed labels that a process exports about itself (exported_model, exported_model_version): "
+        "set honor_labels "
         "(honorLabels of a PodMonitor or ServiceMonitor) to true for it"
     )
 

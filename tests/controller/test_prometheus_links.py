@@ -37,7 +37,7 @@ RENAMED = process(exported_model="intent", exported_model_version="7")
         ([], [process()], ["no label model_version"]),
         ([up()], [RENAMED], ["honor_labels"]),
         ([up(), up(job="serin-again")], [process()], ["2 jobs scrape it (serin, serin-again)"]),
-        ([up(every_s=30.0)], [process()], ["scraped every 30 s, and scrape_interval_s in the settings is 1"]),
+        ([up(every_s=30.0)], [process()], ["scraped every 30 s, but scrape_interval_s in the settings is 1"]),
         ([up(every_s=30.0), up(job="b", every_s=30.0)], [RENAMED], ["honor_labels", "2 jobs", "every 30 s"]),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_controller_that_lost_its_lease_in_the_middle_of_a_round_changes_nothi
     world.leads = False
     world.when_time_passes(60)
     assert (world.weights, world.champion, world.traffic.read(MODEL).generation) == before
-    assert "another controller of this database leads" in world.release.faults["traffic"]
+    assert "another controller leads for this database" in world.release.faults["traffic"]
     world.leads = True
     world.when_settled()
     assert (world.champion, world.release.blamed) == ("v7", ())
@@ -237,7 +237,7 @@ def test_a_version_registered_anew_before_it_was_fetched_is_refused(world):
     world.when_time_passes(10)
     first = world.reports[-1].release
     assert first.phase is Phase.REJECTED
-    assert "it was registered anew" in first.reason
+    assert "it was registered again" in first.reason
 
 
 @pytest.mark.parametrize("phase", [Phase.SHADOW, Phase.CANARY, Phase.PROBATION])
@@ -257,7 +257,7 @@ def test_what_users_got_while_we_started_versions_again_counts_against_nobody(wo
     world.deployments.restart()
     world.service.metrics.deal("intent", "7", codes={503: 0 if late else 200})
     world.when_time_passes(10)
-    assert "started again by us" in world.release.faults["gateway"]
+    assert "Serin restarted versions" in world.release.faults["gateway"]
     world.service.metrics.deal("intent", "7", codes={503: 200 if late else 0})
     world.when_time_passes(30)
     assert "gateway" not in world.release.faults

@@ -43,7 +43,7 @@ def test_a_good_one_ends_where_users_would_begin(world, frozen):
         freeze(world)
     rehearse(world, GOOD)
     world.when_phase(Phase.ROLLED_BACK)
-    assert world.release.reason == "Every gate on shadow traffic passed. It was rehearsed, and ends here."
+    assert world.release.reason == "Every gate on shadow traffic passed. This was a rehearsal, and it ends here."
     assert (served(world), world.champion) == ({"6"}, "v6")
     world.when_time_passes(60)
     assert world.running == {"v6"}
@@ -61,7 +61,7 @@ def test_nothing_is_rehearsed_beside_a_release(world):
     world.given_candidate("v8", GOOD).when_phase(Phase.SHADOW)
     rehearse(world, LESS_ACCURATE)
     world.when_phase(Phase.CANARY)
-    assert ["nothing is rehearsed beside it" in answer for answer in world.inbox.answered.values()] == [True]
+    assert ["nothing can be rehearsed beside it" in answer for answer in world.inbox.answered.values()] == [True]
 
 
 def test_a_newer_candidate_ends_it(world):
@@ -76,4 +76,4 @@ def test_a_first_version_is_not_rehearsed(tmp_path):
     world = World(tmp_path).given(stable=None)
     rehearse(world, GOOD)
     world.when_phase(Phase.REJECTED)
-    assert world.release.reason == "No version serves that it could be compared with."
+    assert world.release.reason == "No version is serving that it could be compared with."

@@ -106,8 +106,8 @@ def test_a_gateway_that_deals_otherwise_than_it_was_told_holds_the_release_and_b
     world.service.dealt_by = replace(table, weights_pct={"6": 50.0, "7": 50.0})
     world.when(lambda: "routing" in world.release.faults)
     told = world.release.faults["routing"]
-    assert told.startswith("RouteNotServed: memory dealt ")
-    assert told.endswith(" to version 7, and 10.00% were written: it does not route as it was told")
+    assert told.startswith("RouteNotServed: memory sent ")
+    assert told.endswith(" to version 7, but was told to send 10.00%: it does not route as it was told")
     world.when_settled()
     assert (world.release.phase, world.release.blamed, world.weights) == (Phase.HELD, (), {"v6": 100})
 
@@ -145,7 +145,7 @@ def test_a_policy_that_needs_a_mirror_is_refused_where_there_is_none(world):
     written = len(world.traffic.history)
     world.when_settled()
     assert (world.release.phase, world.release.looks, world.release.blamed) == (Phase.HELD, 0, ())
-    assert world.release.reason.startswith("mirror_pct: nobody copies requests here (Traefik)")
+    assert world.release.reason.startswith("mirror_pct: nothing copies requests here (Traefik)")
     assert "without_mirror: skip_shadow" in world.release.reason
     world.when_asked(Ask.RESUME).when_time_passes(60)
     assert world.release.phase is Phase.HELD
@@ -158,7 +158,7 @@ def test_without_a_mirror_a_policy_may_go_on_from_the_suites_to_users(world):
     world.given(candidate=GOOD)
     world.traffic.able = replace(world.traffic.able, **NO_MIRROR)
     world.when_phase(Phase.CANARY)
-    assert "no mirror here" in world.release.reason
+    assert "nothing copies requests here" in world.release.reason
     world.when_settled()
     phases = world.report.phases
     assert Phase.SHADOW not in phases
@@ -178,7 +178,7 @@ def test_without_a_mirror_some_gate_has_to_ask_for_accuracy(world):
     world.traffic.able = replace(world.traffic.able, **NO_MIRROR)
     world.when_settled()
     assert world.release.phase is Phase.HELD
-    assert "say gates.accuracy_live.required: true, or gates.accuracy_shadow: null" in world.release.reason
+    assert "set gates.accuracy_live.required: true, or gates.accuracy_shadow: null" in world.release.reason
 
 
 def test_less_accuracy_is_found_without_a_mirror_too(world):
@@ -194,9 +194,9 @@ def test_less_accuracy_is_found_without_a_mirror_too(world):
 @pytest.mark.parametrize(
     ("able", "said"),
     [
-        ({"weight_step_pct": 1.0}, "steps[0].weight_pct: 0.5 is none of the shares that are served here (memory)"),
-        ({"mirror_step_pct": 100.0}, "mirror_pct: 12.5 is none of the shares that are copied here (memory)"),
-        ({"versions_max": 1}, "steps: only one version of a model is served at a time here (memory)"),
+        ({"weight_step_pct": 1.0}, "steps[0].weight_pct: 0.5 is not a share that can be served here (memory)"),
+        ({"mirror_step_pct": 100.0}, "mirror_pct: 12.5 is not a share that can be copied here (memory)"),
+        ({"versions_max": 1}, "steps: only one version of a model can be served at a time here (memory)"),
     ],
 )
 def test_a_share_that_the_gateway_cannot_serve_is_refused_before_traffic(world, able, said):

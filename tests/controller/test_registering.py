@@ -108,7 +108,7 @@ def test_a_variant_is_cut_as_its_original_is(registry: KeepingRegistry, checkpoi
     assert (manifest.max_tokens, manifest.tokens) == (32, original.tokens)
     assert manifest.tokens.truncation_side is Side.LEFT
     settle(checkpoint, truncation_side="right", model_max_length=32)
-    with pytest.raises(UsageError, match=r"tokenizer_config\.json: cuts or pads texts otherwise.*leave --of out"):
+    with pytest.raises(UsageError, match=r"tokenizer_config\.json: cuts or pads texts differently.*leave --of out"):
         register(registry, checkpoint, Order("intent", Variant.FP16, variant_of="1"))
 
 
@@ -124,16 +124,20 @@ def test_shards_have_variants_too(registry: KeepingRegistry, checkpoint: Path) -
 @pytest.mark.parametrize(
     ("settings", "rules", "said"),
     [
-        ({}, AnswerRules(), "Texts beyond 64 tokens (the model's positions) are cut: their beginning is read."),
+        (
+            {},
+            AnswerRules(),
+            "Texts longer than 64 tokens (the model's positions) are cut: only their beginning is read.",
+        ),
         (
             {"model_max_length": 16, "truncation_side": "left"},
             AnswerRules(),
-            "Texts beyond 16 tokens (model_max_length of tokenizer_config.json) are cut: their end is read.",
+            "Texts longer than 16 tokens (model_max_length of tokenizer_config.json) are cut: only their end is read.",
         ),
         (
             {},
             AnswerRules(windows=Windows(8, Aggregate.MAX)),
-            "Texts beyond 64 tokens (the model's positions) are read in windows (max).",
+            "Texts longer than 64 tokens (the model's positions) are read in windows (max).",
         ),
     ],
 )
@@ -188,7 +192,7 @@ def test_a_champion_that_cannot_be_read_stops_nobody(registry: KeepingRegistry, 
 def test_a_limit_that_was_asked_for_is_kept_by_its_variants(registry: KeepingRegistry, checkpoint: Path) -> None:
     pytest.importorskip("onnx")
     original = register(registry, checkpoint, Order("intent", max_tokens=24)).manifest
-    assert reading(original) == "Texts beyond 24 tokens (as was asked for) are cut: their beginning is read."
+    assert reading(original) == "Texts longer than 24 tokens (as was asked for) are cut: only their beginning is read."
     variant = register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1")).manifest
     assert (variant.max_tokens, variant.tokens) == (24, original.tokens)
 
@@ -200,7 +204,7 @@ def test_other_files_are_no_variant(registry: KeepingRegistry, checkpoint: Path)
     (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(UsageError, match=r"tokenizer\.json of .* is not that of intent version 1: leave --of out"):
         register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="1"))
-    with pytest.raises(UsageError, match="intent version 1 is fp32 itself"):
+    with pytest.raises(UsageError, match="intent version 1 is fp32 already"):
         register(registry, checkpoint, Order("intent", Variant.FP32, variant_of="1"))
     with pytest.raises(PermanentError, match="no intent version 9"):
         register(registry, checkpoint, Order("intent", Variant.INT8, variant_of="9"))
@@ -386,9 +390,9 @@ def test_a_variant_has_its_originals_temperature(registry: KeepingRegistry, chec
     [
         (
             ['{"id": "1", "text": "refund", "label": "refund"}'],
-            "has 1 cases: 100 are the least to fit a temperature on",
+            "has 1 cases: fitting a temperature needs at least 100",
         ),
-        (['{"id": "1", "text": "refund", "label": "other"}'], "the label 'other' is no class of the version"),
+        (['{"id": "1", "text": "refund", "label": "other"}'], "the label 'other' is not a class of the version"),
         (["{"], "line 1"),
     ],
 )
@@ -414,7 +418,7 @@ def test_a_package_is_made_judged_and_then_registered_as_it_is(
     assert (told["version"], told["max_tokens"], told["champion"], told["run"]) == ("1", 24, None, None)
     assert found.version.fingerprint == read_manifest(tmp_path / "made")[1]
     assert registry.aliases("intent") == {CANDIDATE: "1"}
-    with pytest.raises(UsageError, match="is a package: how it answers was settled when it was made"):
+    with pytest.raises(UsageError, match="is a package: how it answers was fixed when it was made"):
         register(registry, tmp_path / "made", Order("intent", max_tokens=32))
     with pytest.raises(UsageError, match="made exists already: name another folder"):
         package_checkpoint(None, checkpoint, tmp_path / "made", Order(""))
@@ -477,7 +481,7 @@ def test_a_version_that_was_logged_as_it_was_trained_is_taken_over_by_its_addres
         assert found.manifest.lineage == LINEAGE
         assert registry.tags_of["intent", found.version.version]["serin.taken_from"] == address
         assert verify(registry.package(found.version)) == found.manifest
-    with pytest.raises(UsageError, match="models:/intent/1 is a package of Serin already"):
+    with pytest.raises(UsageError, match="models:/intent/1 is a Serin package already"):
         register(registry, "models:/intent/1", ORDER)
     with pytest.raises(UsageError, match="trained has no alias 'worst'"):
         register(registry, "models:/trained@worst", ORDER)

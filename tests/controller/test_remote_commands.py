@@ -153,7 +153,7 @@ def test_a_policy_check_warns_of_what_the_data_plane_there_cannot_do(there: Inst
     told = there.asked("policy", "check", str(file))
     assert told.exit_code == 0, told.output
     assert "valid. Model intent" in told.stdout
-    assert told.stderr.startswith("warning: steps[0].weight_pct: 0.001 is none of the shares that are served here")
+    assert told.stderr.startswith("warning: steps[0].weight_pct: 0.001 is not a share that can be served here")
     file.write_text(text.replace("{weight_pct: 0.001}, ", ""), encoding="utf-8")
     assert there.asked("policy", "check", str(file)).stderr == ""
 
@@ -166,7 +166,7 @@ def test_a_gate_warns_of_what_the_data_plane_there_cannot_do_of_its_policy(there
     gate = ("gate", "--model", str(tmp_path / "nothing"), "--suite", str(tmp_path / "nothing.jsonl"))
     told = there.asked(*gate, "--policy", str(file))
     assert isinstance(told.exception, UsageError), told.output
-    assert told.stderr.startswith("warning: steps[0].weight_pct: 0.001 is none of the shares that are served here")
+    assert told.stderr.startswith("warning: steps[0].weight_pct: 0.001 is not a share that can be served here")
     assert "warning" not in there.asked(*gate).stderr
 
 
@@ -237,7 +237,7 @@ def test_freezes_are_made_and_lifted(there: Installation) -> None:
 def test_a_fix_of_a_stable_version_that_is_down_is_asked_for_by_name(there: Installation) -> None:
     start = ("release", "start", "intent", "8", "--because-stable-is-down", "--supersede", "--reason", "6 leaks")
     said = there.lines(*start)
-    assert said[0].startswith("intent: Once version 6 is seen failing, version 8 takes its place by the floors")
+    assert said[0].startswith("intent: Once version 6 is seen to fail, version 8 takes its place on its suites' floors")
     (waiting,) = there.store.inbox.waiting()
     assert (waiting.ask, waiting.version, waiting.reason) == (Ask.REPLACE, "8", "6 leaks")
 
@@ -317,7 +317,7 @@ def test_a_start_waits_for_the_end_and_has_its_code(there: Installation, monkeyp
 
 def test_the_files_that_serve_are_released_again(there: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.bootstrap.condition.registered_again", lambda _home, _model: ("6", "8"))
-    assert "Say --supersede" in there.refusal("release", "again", "intent", "--reason", "two replicas")
+    assert "Add --supersede" in there.refusal("release", "again", "intent", "--reason", "two replicas")
     said = there.lines("release", "again", "intent", "--reason", "two replicas", "--supersede")
     takes = "the controller" if there.url else "no controller runs here"
     assert said[0] == "intent: version 8 has the files of version 6."

@@ -55,7 +55,10 @@ def answering(status: int, content_type: str, body: bytes, **headers: str) -> It
 # --- nobody, or somebody else -----------------------------------------------------------------------------------------
 def test_nobody_listens() -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    assert said(url) == f"{url}: nobody listens there (connection refused); look at the address, and whether it runs"
+    assert (
+        said(url) == f"{url}: nothing listens there (connection refused); check the address, "
+        "and whether the controller is running"
+    )
 
 
 def test_a_host_that_there_is_not() -> None:
@@ -64,7 +67,7 @@ def test_a_host_that_there_is_not() -> None:
 
 @pytest.mark.parametrize("url", ["serin:8443", "ftp://serin", "https://", "https://a:b@serin", "https://serin:x", "/"])
 def test_what_is_no_address(url: str) -> None:
-    assert said(url).startswith(f"--server {url!r}: is no address of a controller")
+    assert said(url).startswith(f"--server {url!r}: is not the address of a controller")
 
 
 def test_a_server_that_hangs() -> None:
@@ -103,7 +106,8 @@ def test_a_page_of_a_proxy(status: int, kind: type[SerinError]) -> None:
         with pytest.raises(kind) as told:
             RemoteInstallation(Wire(Address(url))).releases()
         expected = (
-            f"{url} answered {status} as text/html, which no Serin does: a proxy stands between, or another server"
+            f"{url} answered {status} as text/html, which Serin never does: "
+            "there is a proxy in between, or another server"
         )
         assert str(told.value) == expected
 
@@ -147,7 +151,7 @@ def url(authority: Authority) -> Iterator[str]:
 def test_without_a_token_the_way_to_one_is_told(url: str, authority: Authority) -> None:
     told = said(url, ca_file=authority.file)
     assert "`serin token create --role view --name NAME` makes a token for it" in told
-    assert told.endswith("then name its file by --token-file or SERIN_TOKEN_FILE")
+    assert told.endswith("then name its file with --token-file or SERIN_TOKEN_FILE")
 
 
 def test_a_token_that_is_not_known(url: str, authority: Authority, tmp_path: Path) -> None:
@@ -176,16 +180,16 @@ def test_a_token_is_sent_in_the_clear_to_nobody_else(tmp_path: Path) -> None:
     file.touch(mode=0o600)
     file.write_text("serin_x")
     told = said("http://serin.internal:8081", token_file=file)
-    assert told == "--server http://serin.internal:8081: the token would be sent in the clear: use https://"
+    assert told == "--server http://serin.internal:8081: the token would be sent unencrypted: use https://"
 
 
 # --- certificates -----------------------------------------------------------------------------------------------------
 def test_a_certificate_of_another_ca(url: str, tmp_path: Path) -> None:
     other = Authority(tmp_path / "other")
-    assert f"of no CA that is known here, by those of {other.file}: name its CA by --ca-file" in said(
+    assert f"of no CA that is known here, by those of {other.file}: name its CA with --ca-file" in said(
         url, ca_file=other.file
     )
-    assert "of no CA that is known here, by this machine's: name its CA by --ca-file" in said(url)
+    assert "of no CA that is known here, by this machine's: name its CA with --ca-file" in said(url)
 
 
 def test_a_file_that_holds_no_ca(url: str, tmp_path: Path) -> None:

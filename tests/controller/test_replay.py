@@ -301,7 +301,7 @@ def test_that_nothing_is_to_be_asked_is_told_once_and_found_out_once(
 ) -> None:
     """Not by each controller that starts: nothing of before the release comes later."""
     assert place.go_on() is False
-    assert "nothing is asked again: no request of before the release" in caplog.text
+    assert "nothing is replayed: no request from before the release" in caplog.text
     place.record()
     place.replays = place.started()
     assert place.go_on() is False

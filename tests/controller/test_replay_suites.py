@@ -90,7 +90,7 @@ def test_a_text_serves_one_release(place: Place, suite: str) -> None:
     assert len(place.replicas.asked) == 2 * (CASES + 3)
     trouble = place.store.recordings.progress("intent-v7-3")
     assert trouble is not None
-    assert "was asked in an earlier release" in trouble.trouble
+    assert "was replayed in an earlier release" in trouble.trouble
 
 
 def test_a_text_that_is_judged_in_a_suite_is_left_out(place: Place, suite: str, tmp_path: Path) -> None:

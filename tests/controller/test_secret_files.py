@@ -72,7 +72,7 @@ def test_one_that_is_spoilt_while_it_is_used_changes_nothing(tmp_path: Path, cap
         (lambda file: file.write_text(" \n"), "is empty"),
         (lambda file: file.write_bytes(b"\xff\xfe"), "is no text"),
         (lambda file: file.chmod(0o644), "everybody may read it"),
-        (lambda file: file.chmod(0o620), "others may write it"),
+        (lambda file: file.chmod(0o620), "others may write to it"),
         (lambda file: file.write_text("x" * 100_000), "is longer than a secret can be"),
     ],
     ids=["missing", "empty", "binary", "readable", "writable", "long"],
@@ -112,7 +112,9 @@ def test_controllers_of_one_database_have_one_digest_key(home: Home, tmp_path: P
     with opened(home) as store:
         for _ in range(2):
             share_digest_key(home, first, store)
-        with pytest.raises(PermanentError, match="is not the one that digests in this database are made with") as told:
+        with pytest.raises(
+            PermanentError, match="is not the one with which the digests in this database were made"
+        ) as told:
             share_digest_key(home, other, store)
         assert f"digest_key_file {other.digest_key_file}: its key" in str(told.value)
         with store.database.read(Source.STORE) as connection:

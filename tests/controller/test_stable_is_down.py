@@ -75,7 +75,7 @@ def test_a_stable_that_runs_or_is_kept_from_running_is_compared_with(condition: 
     assert after(release, READY, PROBED, Serving("6", condition)).phase is Phase.PREFLIGHT
     held = after(release, READY, PROBED, Serving("6", condition), at_s=NOW_S + 3_600)
     assert (held.phase, held.ending) == (Phase.ROLLING_BACK, Phase.HELD)
-    assert "was not seen failing" in held.reason
+    assert "was not seen to fail" in held.reason
 
 
 def test_without_a_word_of_stable_nothing_goes_on() -> None:
@@ -124,7 +124,7 @@ def test_without_suites_a_fix_waits_for_a_person() -> None:
     release = after(replacing(Phase.SUITE, policy=dataclasses.replace(POLICY, suites=())), CRASHES)
     assert release.ending is Phase.HELD
     assert release.reason == (
-        "What takes the place of a version that cannot run is judged by suites, and the policy names none."
+        "A version that takes the place of one that cannot run is judged by suites, and the policy names none."
     )
 
 
@@ -145,7 +145,7 @@ def test_what_is_asked_for_begins_as_it_was_asked() -> None:
 def test_what_would_come_of_it_is_said_before() -> None:
     table = TrafficTable(MODEL, {"6": 100.0}, known_good=None, generation=1)
     said = foresee(Ask.REPLACE, Standing(MODEL, None, table), "7").sentence
-    assert "Once version 6 is seen failing, version 7 takes its place by the floors of its suites alone" in said
+    assert "Once version 6 is seen to fail, version 7 takes its place on its suites' floors alone" in said
     assert "no version is kept warm to go back to" in said
     first = foresee(Ask.REPLACE, Standing(MODEL, None, None), "7").sentence
     assert first == "A release of version 7 begins."

@@ -243,7 +243,7 @@ def test_a_file_that_is_wrong_is_not_asked_again_until_it_changes(order: SuiteOr
     path.write_text(right + '\n{"id": "x", "text": "x", "label": "Billing"}')
     suites = runs(replicas, tmp_path / "kept")
     for restarted in ("http://seven", "http://seven", "http://seven"):
-        with pytest.raises(SuiteError, match="'Billing' is no class of either version; did you mean 'billing'"):
+        with pytest.raises(SuiteError, match="'Billing' is not a class of either version; did you mean 'billing'"):
             suites.run(replace(order, candidate=replace(CANDIDATE, url=restarted)))
     assert sum(replicas.asked) == 2 * (CASES + 1)
     path.write_text(right)

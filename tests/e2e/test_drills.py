@@ -75,7 +75,7 @@ def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None
     assert killed["seen_at_s"] >= killed["injected_at_s"]
     assert {one["by"] for one in killed["course"]} >= {"drill", "doctor", "log"}
     assert ground.replica() != replica
-    assert "0 requests met it cold." in [check["found"] for check in killed["checks"]]
+    assert "0 requests reached it cold." in [check["found"] for check in killed["checks"]]
     assert not (site.serin.home / "drill").exists()
     assert not [one for one in site.answers() if one.startswith("serin-drill-")], "samples of what no user asked"
 
@@ -92,7 +92,7 @@ def _rehearsed(ground: Ground) -> None:
 
 def _refused(ground: Ground) -> None:
     assert "is not frozen" in ground.refusal("F5")
-    assert "say --users-may-fail" in ground.refusal("F5", "--freeze", "--reason", "a test")
+    assert "add --users-may-fail" in ground.refusal("F5", "--freeze", "--reason", "a test")
     assert "--reason is empty" in ground.refusal("F5", "--freeze")
     assert ground.freezes() == []
 

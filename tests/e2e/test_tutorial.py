@@ -87,7 +87,7 @@ def test_the_tutorial_takes_an_own_model_all_the_way(
     with alone(tmp_path_factory), installation(home, folder / "policy.yaml", lambda _: None) as serin:
         packaged, gated, registered, started = played(folder, home, "3.")
         assert (packaged.returncode, gated.returncode) == (0, 0), packaged.stderr + gated.stdout + gated.stderr
-        assert f"Texts beyond {POSITIONS} tokens" in packaged.stdout
+        assert f"Texts longer than {POSITIONS} tokens" in packaged.stdout
         assert "was last used with 12, which does not count" in packaged.stdout
         assert "fitted on held-out.jsonl, 1000 cases" in packaged.stdout
         assert "It has 30 classes; there is no champion" in registered.stdout

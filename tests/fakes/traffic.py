@@ -56,7 +56,7 @@ class MemoryTraffic:
             return
         generation = stored.generation if stored else 0
         if generation != table.generation - 1:
-            raise ConflictError(Source.TRAFFIC, f"the traffic table of {table.model} stands at generation {generation}")
+            raise ConflictError(Source.TRAFFIC, f"the traffic table of {table.model} is at generation {generation}")
         versions = set(table.weights_pct) | ({table.mirror.version} if table.mirror else set())
         missing = [v for v in sorted(versions) if self.running is not None and (table.model, v) not in self.running]
         if missing:

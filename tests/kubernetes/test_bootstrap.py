@@ -107,7 +107,7 @@ def test_versions_and_routes_of_a_model_of_any_name(
     [
         ({"gatway_url": "x"}, "runtime: unknown key 'gatway_url'; did you mean 'gateway_url'?"),
         ({"pods": {"image": "a", "chache": {}}}, "runtime.pods: unknown key 'chache'; did you mean 'cache'?"),
-        ({"pods": {"image": "a", "flags": []}}, "runtime.pods.flags: comes from the other settings"),
+        ({"pods": {"image": "a", "flags": []}}, "runtime.pods.flags: is taken from the other settings"),
         ({"pods": {}}, r"runtime\.pods\.image: Field required"),
         ({"pods": {"image": "a", "memory_mb": "4"}}, r"runtime\.pods\.memory_mb: Input should be a valid integer"),
         ({"pods": {"image": "a"}}, "runtime.pods.capture_secret: with controller_url, name a Secret"),
@@ -133,7 +133,7 @@ def test_what_cannot_be_is_named(
 
 def test_18_a_sticky_header_is_refused_by_name() -> None:
     """Kept silently, it would promise that users keep their version, and nothing would."""
-    with pytest.raises(UsageError, match="settings: sticky_header: no gateway of a cluster is known"):
+    with pytest.raises(UsageError, match="settings: sticky_header: no cluster gateway is known"):
         runtime_of(dataclasses.replace(settings(), sticky_header="x-user"))
 
 

@@ -126,7 +126,7 @@ def test_refusals_and_lost_answers_change_nothing_of_the_end(
 
     def lose(point: str) -> None:
         if point.startswith("after api.") and luck.random() < 0.05:
-            raise TransientError(Source.TRAFFIC, "the API server broke the connection off")
+            raise TransientError(Source.TRAFFIC, "the API server broke off the connection")
 
     world.interrupt = lose
     play(world)
@@ -291,7 +291,8 @@ def lost_with_their_node(world: ClusterWorld, pod: Object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("happens", "said"), [(evicted, "started again by us"), (lost_with_their_node, "is on a node that is not heard of")]
+    ("happens", "said"),
+    [(evicted, "Serin restarted versions"), (lost_with_their_node, "is on a node that does not report")],
 )
 def test_pods_that_are_taken_away_again_and_again_end_nothing(
     happens: Callable[[ClusterWorld, Object], None], said: str, opened: Opened, played: Played

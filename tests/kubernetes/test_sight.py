@@ -113,9 +113,7 @@ def test_a_cluster_that_is_away_shows_what_was_seen_last() -> None:
     before = len(asked)
     for _ in range(3):
         assert (sight.running(), sight.tables()) == (running, (TABLE,))
-        assert sight.troubles() == (
-            "the cluster does not say how it stands (connection refused): what was seen last is shown",
-        )
+        assert sight.troubles() == ("the cluster cannot be read (connection refused): the last known state is shown",)
     assert len(asked) == before + 1
     (told,) = ClusterSight(runs, traffic, clock).troubles()  # of a command that begins while it is away
     assert told.endswith("(connection refused): its versions and its traffic are not shown")
@@ -177,7 +175,7 @@ def test_a_policy_check_warns_of_what_the_gateway_in_force_cannot_do(home: Home,
     told = CliRunner().invoke(app, ["policy", "check", str(file), "--home", str(home.path)])
     assert told.exit_code == 0, told.output
     assert "valid. Model intent" in told.stdout
-    assert "warning: steps[0].weight_pct: 0.001 is none of the shares that are served" in told.stderr
+    assert "warning: steps[0].weight_pct: 0.001 is not a share that can be served" in told.stderr
     assert "(gateway shop)" in told.stderr
     file.write_text(text.replace("{weight_pct: 0.001}, ", ""))
     assert "warning" not in CliRunner().invoke(app, ["policy", "check", str(file), "--home", str(home.path)]).stderr

@@ -98,8 +98,10 @@ def test_18_a_gateway_that_deals_users_by_the_header_is_believed_by_its_answers(
     assert users_of(world, "6", 300) == {f"user-{number}" for number in range(300)}
 
 
-NOT_BY_WEIGHT = "RouteNotServed: users are not dealt by the weights: version 6 answers "
-NOT_KEPT = "RouteNotServed: users do not keep their version: one value of x-user, asked twice, is answered by version 6"
+NOT_BY_WEIGHT = "RouteNotServed: users are not split by the weights: version 6 answers "
+NOT_KEPT = (
+    "RouteNotServed: users do not stay on their version: one value of x-user, asked twice, is answered by version 6"
+)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_18_a_gateway_that_does_something_else_is_told_and_holds(
     traffic.write(SPLIT)
     found = served(world, traffic, 25)
     assert found.startswith(said)
-    assert found.endswith("leave runtime.gateway.sticky_by and sticky_header out")
+    assert found.endswith("leave out runtime.gateway.sticky_by and sticky_header")
     world.gateway.ignores = ""
     assert served(world, traffic) == ""
 
@@ -195,9 +197,9 @@ def test_18_a_policy_that_somebody_changed_is_held_and_never_written_over(
     assert served(world, traffic) == ""
     other = {"spec": {"loadBalancer": {"type": "RoundRobin", "consistentHash": None}}}
     by(world, "kubectl-edit").merge(TRAFFIC_POLICIES, "intent", other)
-    said = "RouteNotServed: BackendTrafficPolicy intent does not deal users by x-user as Serin wrote it: kubectl-edit"
+    said = "RouteNotServed: BackendTrafficPolicy intent does not split users by x-user as Serin wrote it: kubectl-edit"
     assert served(world, traffic).startswith(said)
-    with pytest.raises(TransientError, match="kubectl-edit changed it; delete it, and Serin makes it anew"):
+    with pytest.raises(TransientError, match="kubectl-edit changed it; delete it, and Serin recreates it"):
         traffic.write(SPLIT.next(weights_pct={"6": 50.0, "7": 50.0}))
     assert policy_of(world)["spec"]["loadBalancer"] == {"type": "RoundRobin"}
     world.others.delete(TRAFFIC_POLICIES, "intent")
@@ -250,7 +252,7 @@ def test_18_a_release_is_held_and_blames_nobody_until_users_keep_their_version(
         assert world.release.phase is Phase.CANARY
         assert world.release.sticky
         (said,) = world.release.faults.values()
-        assert "users do not keep their version" in said
+        assert "users do not stay on their version" in said
         assert world.release.routed_at_s is None
         world.when_time_passes(60)
         assert world.release.routed_at_s is None
@@ -268,7 +270,7 @@ def test_18_a_cluster_without_envoy_gateway_is_nobodys_fault_but_the_settings(
     none = ApiError(404, "NotFound", "the server could not find the requested resource")
     cluster.faults.answer(none, times=9, concerns=lambda one: one.resource == "backendtrafficpolicies")
     with pytest.raises(
-        TransientError, match="is for Envoy Gateway, whose kinds are not here; leave it and sticky_header"
+        TransientError, match="is for Envoy Gateway, whose kinds this cluster does not have; leave out it and"
     ):
         traffic.write(SPLIT)
     assert world.backends == {"intent-v6": 10000}

@@ -50,8 +50,8 @@ def seen(gateway: EnvoyGateway, table: TrafficTable, users: KeptUsers) -> str:
     ("rendering", "said"),
     [
         (BY_HASH, ""),
-        (BY_CHANCE, "RouteNotServed: users do not keep their version: one value of x-user, asked twice"),
-        (ONE_CLUSTER, "RouteNotServed: users are not dealt by the weights: version 6 answers "),
+        (BY_CHANCE, "RouteNotServed: users do not stay on their version: one value of x-user, asked twice"),
+        (ONE_CLUSTER, "RouteNotServed: users are not split by the weights: version 6 answers "),
     ],
 )
 def test_18_what_a_rendering_of_envoy_gateway_does_to_users_is_seen(

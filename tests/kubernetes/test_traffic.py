@@ -430,7 +430,7 @@ def test_17_confirmed_means_served(world: World, traffic: KubernetesTraffic) -> 
     """Accepted at the very generation, then a row of answers through the gateway; asked once, not at each round."""
     world.gateway.stopped = True
     traffic.write(V6_ONLY)
-    assert told(traffic, 2)[-1] == (WriteStage.WRITTEN, "gateway shop has not taken it up (Accepted)")
+    assert told(traffic, 2)[-1] == (WriteStage.WRITTEN, "gateway shop has not accepted it yet (Accepted)")
     world.gateway.stopped = False
     world.gateway.step()
     stages = [stage for stage, _ in told(traffic)]
@@ -444,7 +444,7 @@ def test_17_a_stale_acceptance_is_none(world: World, traffic: KubernetesTraffic)
     world.gateway.step()
     world.gateway.stopped = True
     traffic.write(SPLIT)
-    assert told(traffic, 1) == [(WriteStage.WRITTEN, "gateway shop has not taken it up (Accepted)")]
+    assert told(traffic, 1) == [(WriteStage.WRITTEN, "gateway shop has not accepted it yet (Accepted)")]
 
 
 def test_17_a_data_plane_that_says_accepted_and_serves_the_old_is_not_believed(
@@ -490,7 +490,7 @@ def test_17_what_a_gateway_refuses_is_told_at_once(world: World, traffic: Kubern
     world.gateway.refuses = "no listener for this name"
     traffic.write(V6_ONLY)
     world.gateway.step()
-    problem = "gateway shop does not take it: NotAllowed: no listener for this name"
+    problem = "gateway shop rejects it: NotAllowed: no listener for this name"
     assert told(traffic, 1) == [(WriteStage.REJECTED, problem)]
 
 
@@ -584,7 +584,7 @@ def test_20_a_rollback_does_not_wait_for_copies_to_end(world: World, cluster: Fa
 
 def test_20_what_is_not_supported_is_refused_before_traffic(world: World) -> None:
     traffic = world.traffic_of(replace(SITE, features=EVERYTHING - {Feature.REWRITE}))
-    with pytest.raises(PermanentError, match="does not say that it rewrites paths"):
+    with pytest.raises(PermanentError, match="does not declare that it can rewrite paths"):
         traffic.write(V6_ONLY)
     assert world.client.get(HTTP_ROUTES, "intent") is None
 
@@ -604,4 +604,4 @@ def test_a_route_without_gateway_is_told(world: World, traffic: KubernetesTraffi
     git = KubernetesClient(world.client._connection, manager="argocd", source=Source.TRAFFIC)
     git.apply(HTTP_ROUTES, "intent", {"spec": {"hostnames": ["models.example.com"]}})
     traffic.write(V6_ONLY)
-    assert told(traffic, 1)[0][1] == "the route names no gateway (parentRefs): nobody serves it"
+    assert told(traffic, 1)[0][1] == "the route names no gateway (parentRefs): nothing serves it"

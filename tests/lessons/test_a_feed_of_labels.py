@@ -66,7 +66,7 @@ def test_one_wrong_label_does_not_refuse_its_file(home: Home) -> None:
     assert "line 2: at_s: 1795000000000 can only be milliseconds" in result.output
     assert "line 3: at_s: " in result.output
     assert "days in the future" in result.output
-    assert "line 4: label: is written twice" in result.output
+    assert "line 4: label: occurs twice" in result.output
     assert "line 5: not JSON" in result.output
 
 

@@ -7,7 +7,7 @@ from gates.outcome import Outcome
 from tests.controller.service import GOOD
 from tests.controller.world import POLICY, World
 
-WHY = "NGINX tells the average time of a response, and no histogram"
+WHY = "NGINX exports the average response time only, and no histogram"
 
 
 def asked_of(tmp_path: Path, *, latency: bool) -> World:
@@ -22,11 +22,11 @@ def test_latency_waits_for_times_that_nobody_tells(tmp_path: Path) -> None:
     world = asked_of(tmp_path, latency=True)
     world.given(candidate=GOOD).when_settled()
     assert world.weights == {"v6": 100}
-    assert world.release.faults["gateway times"] == f"not told by this gateway: {WHY}"
+    assert world.release.faults["gateway times"] == f"not reported by this gateway: {WHY}"
     assert world.release.faults.keys() == {"gateway times"}
     found = world.release.verdicts
     assert found["latency.p95"].outcome is Outcome.ERROR
-    assert "not told by this gateway" in found["latency.p95"].reason
+    assert "not reported by this gateway" in found["latency.p95"].reason
     assert found["errors.live"].outcome is Outcome.PASS
 
 

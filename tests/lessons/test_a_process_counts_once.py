@@ -148,7 +148,7 @@ def test_a_start_that_no_process_can_have_is_refused(prometheus: Prometheus, val
     prometheus.series = [up({1: 1, 0: 1}), requests({1: 4, 0: 5}), begun({1: value, 0: value})]
     said = refused(prometheus)
     assert f"{START_METRIC} of instance=intent-v7" in said
-    assert "no time that a process began" in said
+    assert "cannot be the start of a process" in said
 
 
 @pytest.mark.parametrize("other", [99.5, 200.0])
@@ -161,7 +161,7 @@ def test_two_processes_behind_one_address_are_ambiguous(prometheus: Prometheus, 
         begun({ago_s: 100.5 if ago_s % 2 else other for ago_s in ALL}),
     ]
     said = refused(prometheus, start)
-    assert "ambiguous: two processes answer as instance=intent-v7" in said
+    assert "ambiguous: two processes seem to answer as instance=intent-v7" in said
     assert START_METRIC in said
 
 
@@ -173,7 +173,7 @@ def test_two_pods_of_one_name_are_told_the_setting_that_tells_them_apart(prometh
         for part in (up({1: 1, 0: 1}, pod=pod), begun({1: began_s, 0: began_s}, pod=pod))
     ]
     said = refused(prometheus)
-    assert "two processes bear one name" in said
+    assert "two processes have one name" in said
     assert "pod ('x' and 'y')" in said
     assert "process_labels" in said
 
@@ -187,7 +187,7 @@ def test_two_processes_that_tell_no_start_are_ambiguous(prometheus: Prometheus, 
         requests({ago_s: 5010 - ago_s if ago_s % 2 == 0 else other for ago_s in ALL}),
     ]
     said = refused(prometheus, start)
-    assert "ambiguous: two processes answer as instance=intent-v7" in said
+    assert "ambiguous: two processes seem to answer as instance=intent-v7" in said
     assert "fell from 5000" in said
     assert f"tell no {START_METRIC}; tell it, or have each process scraped at an address of its own" in said
 

@@ -227,5 +227,5 @@ def test_the_manifest_alone_cannot_be_edited(store: PackageStore, world: World) 
     tag(world, "7", fingerprint_of(world, "7"))
     manifest = json.loads((directory / "manifest.json").read_bytes())
     (directory / "manifest.json").write_text(json.dumps({**manifest, "created_by": "somebody else"}))
-    with pytest.raises(ArtifactError, match="its files were replaced since"):
+    with pytest.raises(ArtifactError, match="its files have been replaced since"):
         store.obtain("intent", store.identify("intent", "7"))

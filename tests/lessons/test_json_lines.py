@@ -98,7 +98,7 @@ def test_a_key_that_is_written_twice_is_refused_with_line_and_key(tmp_path: Path
     """The last one would count, silently; another reader takes the first."""
     path = written(tmp_path / "in.jsonl", make, "one", "two")
     path.write_bytes(path.read_bytes().replace(b'"two"', b'"two", "\\u0074wice": 1, "twice": 2'))
-    with pytest.raises((SuiteError, UsageError), match=r"line 2: .*twice: is written twice"):
+    with pytest.raises((SuiteError, UsageError), match=r"line 2: .*twice: occurs twice"):
         read(path)
 
 
@@ -106,8 +106,8 @@ def test_a_key_that_is_written_twice_is_refused_with_line_and_key(tmp_path: Path
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (b"NaN", "NaN, which is no JSON"),
-        (b"-Infinity", "-Infinity, which is no JSON"),
+        (b"NaN", "NaN, which is not JSON"),
+        (b"-Infinity", "-Infinity, which is not JSON"),
         (b"1e999", "1e999, which is too large"),
         (b"1" * 5_000, "which is too large"),
         (b"[" * 100_000, "nested too deeply"),
@@ -138,9 +138,9 @@ def test_what_no_reader_may_take_is_refused_by_name(
 
 def test_half_of_a_surrogate_pair_is_no_text() -> None:
     """JSON can write it; no replica, journal or terminal takes it. The field is named, a key too."""
-    with pytest.raises(Unreadable, match=r"a\[1\]: is no text"):
+    with pytest.raises(Unreadable, match=r"a\[1\]: is not a text"):
         loads('{"a": ["x", "\\ud800"]}')
-    with pytest.raises(Unreadable, match="a key in it is no text"):
+    with pytest.raises(Unreadable, match="a key in it is not a text"):
         loads('{"\\udfff": 1}')
     assert loads('"\\ud83d\\ude00"') == "😀"
 
@@ -176,7 +176,9 @@ def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path: Path) -> Non
     """Opening a named pipe waits for a writer: a controller would hang there. What a shell opened for us is read."""
     os.mkfifo(tmp_path / "pipe.jsonl")
     for path in (tmp_path / "pipe.jsonl", Path("/dev/zero"), Path("/dev/tty0")):
-        with pytest.raises(SuiteError, match=r"cannot be read: (it is no file, but a pipe or a device|No such file)"):
+        with pytest.raises(
+            SuiteError, match=r"cannot be read: (it is not a file, but a pipe or a device|No such file)"
+        ):
             load(path)
     read, write = os.pipe()
     os.write(write, json.dumps(case(1, "x")).encode())
@@ -226,5 +228,5 @@ def test_what_is_nested_too_deeply_is_refused_and_a_deep_fault_is_placed() -> No
     assert loads(nested("1", DEPTH_MAX))
     with pytest.raises(Unreadable, match=r"^nested too deeply$"):
         loads(nested("[0]", DEPTH_MAX))
-    with pytest.raises(Unreadable, match=r"^a\.b\[2\]\[1\]\.c: NaN, which is no JSON$"):
+    with pytest.raises(Unreadable, match=r"^a\.b\[2\]\[1\]\.c: NaN, which is not JSON$"):
         loads('{"a": {"x": [1, {"y": 2}], "b": [0, {"z": [3]}, [4, {"c": NaN}]]}}')

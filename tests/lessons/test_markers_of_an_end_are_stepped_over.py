@@ -61,6 +61,6 @@ def test_a_series_without_samples_is_none(prometheus: Prometheus, name: str) -> 
 def test_markers_alone_are_no_samples(prometheus: Prometheus) -> None:  # noqa: F811
     """A version of which nothing else is left is told by name."""
     prometheus.series = [up({1: 1}), requests({1: "NaN"})]
-    assert "does not tell serin_requests_total" in refused(prometheus)
+    assert "does not export serin_requests_total" in refused(prometheus)
     prometheus.series = [up({1: "NaN"}), requests({1: "NaN"})]
     assert "version 7 has no samples" in refused(prometheus)

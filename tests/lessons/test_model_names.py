@@ -135,7 +135,7 @@ def test_names_that_differ_in_case_only_do_not_live_in_one_home(tmp_path: Path) 
         (home.policies / f"of-{name}.yaml").write_text(f"{HEADER}model: {name}", encoding="utf-8")
     policies = installed_policies(home, Settings())
     assert list(policies()) == ["Intent"]
-    assert "'intent' differs from 'Intent', which is here already, in case only" in policies.faults["of-intent.yaml"]
+    assert "'intent' differs only in case from 'Intent', which is here already" in policies.faults["of-intent.yaml"]
 
 
 @pytest.mark.parametrize("folder", ["a*", "a?b", "a[1]", "a#b", "a%20b", "a\nb", "a\\b"])

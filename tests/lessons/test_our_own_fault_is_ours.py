@@ -213,7 +213,7 @@ def test_a_damaged_copy_stays_until_another_one_is_there(tmp_path: Path) -> None
     version = store.identify("intent", "7")
     (directory / "model.onnx").write_bytes(b"rot")
     registry.away = "connection refused"
-    with pytest.raises(TransientError, match=r"is not what it was \(model\.onnx: .*connection refused"):
+    with pytest.raises(TransientError, match=r"has changed \(model\.onnx: .*connection refused"):
         store.obtain("intent", version)
     assert (directory / "config.json").exists()
 

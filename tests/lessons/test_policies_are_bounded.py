@@ -34,7 +34,7 @@ def laughs(line: str) -> str:
         ("deadline_s: 2026-99-99", "not YAML: month"),
         ("deadline_s: !!python/object/apply:os.getcwd []", "not YAML: .*tag"),
         ("? [model]\n: x", "not YAML"),
-        ("model: topic", "line 4: 'model' is written twice"),
+        ("model: topic", "line 4: 'model' occurs twice"),
         ("<<: {deadline_s: 1}", "line 4: unknown key '<<'"),
     ],
 )

@@ -52,7 +52,7 @@ def test_requests_counted_and_none_timed_are_an_error_that_names_the_metric(
 def test_a_process_that_does_not_count_its_requests_is_an_error(prometheus: Prometheus) -> None:  # noqa: F811
     """It is scraped, so it is not idle: the counter was renamed or dropped on the way."""
     prometheus.series = [up({1: 1, 0: 1}), *buckets({"0.1": {1: 5, 0: 9}, "+Inf": {1: 5, 0: 9}})]
-    assert f"does not tell {REQUESTS_METRIC}" in refused(prometheus)
+    assert f"does not export {REQUESTS_METRIC}" in refused(prometheus)
 
 
 def test_texts_that_nobody_measures_are_an_error_of_a_replica_that_does(prometheus: Prometheus) -> None:  # noqa: F811

@@ -60,7 +60,7 @@ def test_what_was_sampled_while_we_started_versions_again_is_held_against_nothin
     world.given(candidate=GOOD).when_phase(Phase.CANARY).when_time_passes(20)
     world.deployments.restart()
     world.when_time_passes(10)
-    assert "started again by us" in world.release.faults["gateway"]
+    assert "Serin restarted versions" in world.release.faults["gateway"]
     forge(world, 60_000)
     world.when_time_passes(10)
     world.when_settled()

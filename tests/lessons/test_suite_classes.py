@@ -56,7 +56,7 @@ def test_a_class_that_no_version_has_is_a_usage_error_with_line_and_nearest_clas
     tmp_path: Path, baseline: str | None
 ) -> None:
     with pytest.raises(
-        UsageError, match=r"suite\.jsonl, line 1, case 'c0': the label 'Logn' is no class of .*did you mean 'login'"
+        UsageError, match=r"suite\.jsonl, line 1, case 'c0': the label 'Logn' is not a class of .*did you mean 'login'"
     ):
         gate(tmp_path, "models:/intent/7", baseline, odd="Logn")
 

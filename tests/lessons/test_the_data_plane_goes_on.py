@@ -207,13 +207,13 @@ def test_on_a_disk_that_can_only_be_read_a_rollback_is_held_in_memory_until_it_c
                 assert "remount" in result.unwritten
                 _answers_come_from(site, "6")
                 disk_says, memory_says = troubles_of(site.home)
-                assert "can only be read" in disk_says
-                assert "intent was rolled back to version 6 in Envoy's memory alone" in memory_says
+                assert "is read-only" in disk_says
+                assert "intent was rolled back to version 6 in Envoy's memory only" in memory_says
                 looked(supervisor, lambda: any("cannot write" in line for line in site.said), what="it to be told")
                 assert site.roll_back("7")
                 _answers_come_from(site, "7")
                 assert site.roll_back("6")
-            written = "the rollback of intent to version 6, held in Envoy's memory alone, is written down"
+            written = "the rollback of intent to version 6, so far only in Envoy's memory, is now written to its file"
             looked(supervisor, lambda: written in site.said, what="it to be written down")
             table = EnvoyTraffic(site.home.envoy).read("intent")
             assert table == PROMOTED.next(weights_pct={"6": 100.0}, override=Override("why", "ada", 0.0))
@@ -336,7 +336,7 @@ def test_a_killed_serin_up_takes_nobody_along(tmp_path: Path, versions: tuple[Up
             assert site.roll_back("6")
             with site.supervisor() as supervisor:
                 assert supervisor.start()
-                assert site.said == ["envoy still runs, and is taken up", site.said[-1]]
+                assert site.said == ["envoy is still running, and is taken over", site.said[-1]]
                 assert _recorded(site)["envoy"]["pid"] == envoy
                 assert troubles_of(site.home) == ()
                 client.stop()

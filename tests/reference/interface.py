@@ -287,7 +287,7 @@ def text() -> str:
 def _section(one: Endpoint) -> str:
     told = ROUTES[one.method, one.path]
     lines = [f"### {one.method} {one.path}", "", told.what + (f" {told.more}" if told.more else ""), ""]
-    lines.append(f"* May: {roles_of(one.deed)}")
+    lines.append(f"* Who may call it: {roles_of(one.deed)}")
     if told.query:
         lines.append(f"* Query: {', '.join(map(_parameter, told.parameters))}")
     if told.body is not None:

@@ -106,7 +106,7 @@ def _operation(one: Endpoint, told: Told) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{one.method.lower()}{one.path.removeprefix('/v1')}").strip("_"),
         "summary": re.split(r"(?<=\.)\s", plain)[0],
-        "description": f"{plain}\n\nMay: {roles_of(one.deed)}.",
+        "description": f"{plain}\n\nWho may call it: {roles_of(one.deed)}.",
         "security": [] if one.deed is None else [{"bearer": []}],
         "parameters": [
             *({"name": name, "in": "path", "required": True, "schema": _TEXT} for name in named),

@@ -152,5 +152,5 @@ def test_a_package_that_names_its_classes_so_is_judged_and_told_harmlessly(tmp_p
     suite = written(tmp_path / "suite.jsonl", cases(10))
     done = serin("gate", "--model", tmp_path / "package", "--suite", suite, temporary=tmp_path)
     assert done.returncode == 2
-    assert b"is no class of the version" in done.stderr
+    assert b"is not a class of the version" in done.stderr
     assert_harmless(done.stderr.decode())

@@ -76,7 +76,7 @@ def test_the_gate_refuses_the_replaced_version_by_name(
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert answer.returncode == 1, answer.stdout + answer.stderr
-    assert f"version 1 was registered with {fingerprint}: its files were replaced since" in answer.stdout
+    assert f"version 1 was registered with {fingerprint}: its files have been replaced since" in answer.stdout
 
 
 def test_a_release_never_takes_the_replaced_version_in(

@@ -52,7 +52,7 @@ def test_an_embedding_and_entities(tmp_path: Path, capsys: pytest.CaptureFixture
     ("make", "task", "problem"),
     [
         (span_checkpoint, Task.SEQUENCE_CLASSIFICATION, "gives an output of 3 axes; the task sequence-classification"),
-        (span_checkpoint, Task.EMBEDDING, "gives logits; an embedding is the mean of last hidden states"),
+        (span_checkpoint, Task.EMBEDDING, "gives logits; an embedding is the mean of the last hidden states"),
     ],
 )
 def test_a_graph_of_another_task_is_refused_when_packaged(

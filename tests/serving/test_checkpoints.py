@@ -41,7 +41,7 @@ def test_sharded_weights_become_one_file(checkpoint: Path, tmp_path: Path) -> No
             lambda c: edit(
                 c / "model.safetensors.index.json", lambda d: d["weight_map"].update({"x": "../../etc/passwd"})
             ),
-            "no safetensors file beside it",
+            "not a safetensors file beside it",
         ),
         (
             lambda c: edit(
@@ -151,12 +151,15 @@ def test_names_that_are_no_texts_are_taken_as_they_are_written(
         ({"id2label": {"0": "a", "1": "\u2028b", "2": "c"}, "label2id": None}, "1 cannot name a class"),
         ({"id2label": {"0": "a", "1": "\ud800", "2": "c"}, "label2id": None}, "half of a surrogate pair"),
         ({"id2label": {"0": "a", "1": "b" * 1_001, "2": "c"}, "label2id": None}, "1,001 characters, 1,000 are allowed"),
-        ({"id2label": ["a", "b", "c"]}, "must name two or more labels, it is"),
+        ({"id2label": ["a", "b", "c"]}, "must name two or more labels, but is"),
         ({"id2label": {"0": "LABEL_0"}}, "two or more"),
-        ({"label2id": {"a": 1, "b": 0, "c": 2}}, "label2id gives 'a' the number 1, id2label 0: which is right"),
-        ({"label2id": {"a": 0, "b": 1, "z": 2}}, "label2id has a label 'z' that id2label has not"),
-        ({"id2label": None, "num_labels": 10**12}, "num_labels must be a whole number to 100000"),
-        ({"num_labels": 5}, "num_labels is 5, id2label names 3 labels"),
+        (
+            {"label2id": {"a": 1, "b": 0, "c": 2}},
+            "label2id gives 'a' the number 1, but id2label gives it 0: which is right",
+        ),
+        ({"label2id": {"a": 0, "b": 1, "z": 2}}, "label2id has a label 'z' that id2label does not have"),
+        ({"id2label": None, "num_labels": 10**12}, "num_labels must be a whole number up to 100000"),
+        ({"num_labels": 5}, "num_labels is 5, but id2label names 3 labels"),
         (
             {"id2label": None, "label2id": None},
             r"names 2 labels \(the default, without id2label\), and classifier.weight .* has 3 outputs",
@@ -169,19 +172,19 @@ def test_names_that_are_no_texts_are_taken_as_they_are_written(
         ({"problem_type": "regression"}, "problem_type 'regression' is not served"),
         ({"auto_map": {"AutoModel": "x.py"}}, "auto_map asks for code"),
         ({"quantization_config": {"load_in_8bit": True}}, "quantised checkpoints are not served.*--variant int8"),
-        ({"model_type": "t5"}, "model_type 't5' is not served; served are distilbert, bert,"),
+        ({"model_type": "t5"}, "model_type 't5' is not served; supported are distilbert, bert,"),
         (
             {"model_type": "bert"},
-            r"model_type is 'bert', and distilbert\.embeddings\..* is a weight of 'distilbert': which is right",
+            r"model_type is 'bert', but distilbert\.embeddings\..* is a weight of 'distilbert': which is right",
         ),
-        ({"model_type": None}, "model_type is missing; served are"),
+        ({"model_type": None}, "model_type is missing; supported are"),
         (
             {"vocab_size": 31},
             r"vocab_size is 31; .*word_embeddings\.weight of model\.safetensors has rows for 30 tokens",
         ),
         ({"max_position_embeddings": 512}, "max_position_embeddings is 512; .* has rows for 64 positions"),
-        ({"max_position_embeddings": "64"}, "max_position_embeddings must be a whole number, it is '64'"),
-        ({"max_position_embeddings": 2}, "room for 2 tokens, 3 are the least"),
+        ({"max_position_embeddings": "64"}, "max_position_embeddings must be a whole number, but is '64'"),
+        ({"max_position_embeddings": 2}, "room for 2 tokens, and at least 3 are needed"),
         ({"architectures": ["DistilBertForTokenClassification"]}, "give --task token-classification"),
     ],
 )
@@ -217,10 +220,10 @@ def test_half_precision_is_read(checkpoint: Path, tmp_path: Path, half: Callable
         ),
         (
             lambda w: [w.pop(name) for name in [*w] if name.startswith("classifier")],
-            r"model\.safetensors: has no classifier\.weight: it is trained for no sequence-classification",
+            r"model\.safetensors: has no classifier\.weight: it was not trained for sequence-classification",
         ),
-        (lambda w: [w.pop(name) for name in [*w] if "word_embeddings" in name], "it holds no distilbert"),
-        (lambda w: [w.pop(name) for name in [*w] if "position_embeddings" in name], "it holds no distilbert"),
+        (lambda w: [w.pop(name) for name in [*w] if "word_embeddings" in name], "it does not hold a distilbert"),
+        (lambda w: [w.pop(name) for name in [*w] if "position_embeddings" in name], "it does not hold a distilbert"),
     ],
 )
 def test_weights_that_are_not_those_of_the_configuration_are_refused(
@@ -268,7 +271,7 @@ def test_weights_of_a_graph_lie_beside_it(checkpoint: Path, tmp_path: Path, besi
             next(entry for entry in tensor.external_data if entry.key == "location").value = beside
         (checkpoint / "model.onnx").write_bytes(model.SerializeToString())
         assert graph != (checkpoint / "model.onnx").read_bytes()
-        _refused(checkpoint, tmp_path, "which does not lie beside it")
+        _refused(checkpoint, tmp_path, "which is not beside it")
         return
     reweigh(checkpoint, lambda weights: weights["classifier.bias"].__setitem__(..., _moved(weights["classifier.bias"])))
     _refused(checkpoint, tmp_path, "holds other numbers")
@@ -299,7 +302,7 @@ def test_a_token_without_a_row_is_refused(checkpoint: Path, tmp_path: Path) -> N
     _refused(
         checkpoint,
         tmp_path,
-        r"gives '<order-id>' the id 30, and model\.safetensors has 30 rows \(0 to 29\): model\.resize_token_embeddings",
+        r"gives '<order-id>' the id 30, but model\.safetensors has 30 rows \(0 to 29\): model\.resize_token_embeddings",
     )
 
 

@@ -110,6 +110,8 @@ def test_a_family_that_is_not_served_is_one_line_before_any_export(tmp_path: Pat
         transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "checkpoint")
         save(tmp_path / "other", "bert")
     (tmp_path / "other" / "tokenizer.json").rename(tmp_path / "checkpoint" / "tokenizer.json")
-    with pytest.raises(UsageError, match="model_type 'funnel' is not served; served are distilbert, bert") as refusal:
+    with pytest.raises(
+        UsageError, match="model_type 'funnel' is not served; supported are distilbert, bert"
+    ) as refusal:
         register(FakeRegistry(), tmp_path / "checkpoint", Order("intent"))
     assert "\n" not in str(refusal.value)

@@ -91,7 +91,7 @@ def test_a_damaged_cache_is_not_used(
     into = Path(shutil.copytree(package, tmp_path / "one"))
     (into / WEIGHTS_FILE).write_bytes(b"spoilt")
     assert fetched(NOBODY, package, into) == 75
-    assert "the package cannot be had now: http://127.0.0.1:1 did not answer" in capsys.readouterr().err
+    assert "the package is not available now: http://127.0.0.1:1 did not answer" in capsys.readouterr().err
     assert fetched(url, package, into) == 0
     verify(into)
 
@@ -222,7 +222,7 @@ def test_what_somebody_takes_in_or_what_cannot_be_deleted_stays_and_keeps_nobody
 
     monkeypatch.setattr(shutil, "rmtree", refused)
     assert fetched(NOBODY, package, cache / expect, "--kept", str(listed)) == 0
-    assert "old packages stay beside" in capsys.readouterr().err
+    assert "old packages are kept beside" in capsys.readouterr().err
     assert OLD not in names(cache), "what cannot be deleted keeps no other"
 
 

@@ -128,7 +128,7 @@ def test_a_graph_of_other_answers_is_refused(checkpoint: Path, tmp_path: Path) -
     relu = next(node for node in model.graph.node if node.op_type == "Relu")
     relu.op_type = "Sigmoid"
     onnx.save(model, checkpoint / "model.onnx")
-    with pytest.raises(ArtifactError, match=r"model\.onnx: answers .* otherwise than transformers, by \d"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx: answers .* differently from transformers, by \d"):
         build_package(checkpoint, tmp_path / "wrong")
 
 

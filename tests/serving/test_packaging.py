@@ -110,7 +110,7 @@ def test_an_optimised_graph_that_answers_otherwise_is_refused(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphs, "TOLERANCE", -1.0)
-    with pytest.raises(ArtifactError, match=r"model\.onnx: answers otherwise once it is optimised"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx: answers differently once it is optimised"):
         build_package(checkpoint, tmp_path / "out")
 
 

@@ -81,7 +81,9 @@ def test_a_limit_that_was_asked_for_goes_before_all_that_was_saved(checkpoint: P
 
 @pytest.mark.parametrize("asked", [2, 65])
 def test_a_limit_that_the_model_cannot_read_is_refused(checkpoint: Path, tmp_path: Path, asked: int) -> None:
-    with pytest.raises(ArtifactError, match=f"max_tokens is {asked}: from 3 to the 64 tokens that it has positions"):
+    with pytest.raises(
+        ArtifactError, match=f"max_tokens is {asked}: it must be from 3 to 64, the tokens that the model has positions"
+    ):
         build_package(checkpoint, tmp_path / "out", max_tokens=asked)
 
 
@@ -102,7 +104,7 @@ def test_a_changed_end_shows_in_the_golden_texts(checkpoint: Path, tmp_path: Pat
     manifest, _ = read_manifest(tmp_path / "out")
     turned = dataclasses.replace(manifest, tokens=dataclasses.replace(manifest.tokens, truncation_side=Side.LEFT))
     (tmp_path / "out" / "manifest.json").write_bytes(turned.to_bytes())
-    with pytest.raises(ArtifactError, match="gives other token ids for golden text 19 than when packaged"):
+    with pytest.raises(ArtifactError, match="gives other token ids for golden text 19 than when it was packaged"):
         check(tmp_path / "out")
 
 
@@ -157,9 +159,9 @@ def test_a_tokenizer_that_keeps_case_keeps_it(checkpoint: Path, tmp_path: Path) 
         ({"strip_accents": False}, "strip_accents is False, and in tokenizer.json normalizer.strip_accents is None"),
         ({"tokenize_chinese_chars": False}, "tokenize_chinese_chars is False, and .*handle_chinese_chars is True"),
         ({"unk_token": "<unk>"}, "unk_token is '<unk>', and in tokenizer.json model.unk_token is '[UNK]'"),
-        ({"pad_token": "<pad>"}, "pad_token '<pad>' is no token of tokenizer.json"),
-        ({"cls_token": {"content": "<s>"}}, "cls_token '<s>' is no token of tokenizer.json"),
-        ({"additional_special_tokens": ["<id>"]}, "the special token '<id>' is no token of tokenizer.json"),
+        ({"pad_token": "<pad>"}, "pad_token '<pad>' is not a token of tokenizer.json"),
+        ({"cls_token": {"content": "<s>"}}, "cls_token '<s>' is not a token of tokenizer.json"),
+        ({"additional_special_tokens": ["<id>"]}, "the special token '<id>' is not a token of tokenizer.json"),
         ({"added_tokens_decoder": {"30": {"content": "<id>"}}}, "'<id>' the id 30, and tokenizer.json lacks it"),
         (
             {"added_tokens_decoder": {"9": {"content": "[SEP]"}}},
@@ -169,21 +171,21 @@ def test_a_tokenizer_that_keeps_case_keeps_it(checkpoint: Path, tmp_path: Path) 
             {"added_tokens_decoder": {"3": {"content": "[SEP]"}}},
             "has '[SEP]', and in tokenizer.json added_tokens lacks it",
         ),
-        ({"additional_special_tokens": 5}, "additional_special_tokens must be a list of tokens, it is 5"),
+        ({"additional_special_tokens": 5}, "additional_special_tokens must be a list of tokens, but is 5"),
         ({"additional_special_tokens": [["a"]]}, "additional_special_tokens: the content of a token must be a text"),
-        ({"extra_special_tokens": {"x": {"content": 1}}}, "extra_special_tokens: the content of a token .* it is 1"),
-        ({"added_tokens_decoder": 5}, "added_tokens_decoder must be an object, it is 5"),
+        ({"extra_special_tokens": {"x": {"content": 1}}}, "extra_special_tokens: the content of a token .* but is 1"),
+        ({"added_tokens_decoder": 5}, "added_tokens_decoder must be an object, but is 5"),
         ({"added_tokens_decoder": {"0": {"content": ["x"]}}}, "added_tokens_decoder.0: the content of a token must be"),
-        ({"added_tokens_decoder": {"0": None}}, "added_tokens_decoder.0: the content of a token .* it is None"),
-        ({"split_special_tokens": True}, "split_special_tokens is not served"),
+        ({"added_tokens_decoder": {"0": None}}, "added_tokens_decoder.0: the content of a token .* but is None"),
+        ({"split_special_tokens": True}, "split_special_tokens is not supported"),
         (
             {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": False},
             "False, and in .* the normalizer lowers case",
         ),
-        ({"truncation_side": "middle"}, "truncation_side must be left or right, it is 'middle'"),
-        ({"padding_side": 1}, "padding_side must be left or right, it is 1"),
-        ({"model_max_length": "512"}, "model_max_length must be a whole number, it is '512'"),
-        ({"model_max_length": 2}, "model_max_length of tokenizer_config.json is 2: 3 are the least"),
+        ({"truncation_side": "middle"}, "truncation_side must be left or right, but is 'middle'"),
+        ({"padding_side": 1}, "padding_side must be left or right, but is 1"),
+        ({"model_max_length": "512"}, "model_max_length must be a whole number, but is '512'"),
+        ({"model_max_length": 2}, "model_max_length of tokenizer_config.json is 2: it must be at least 3"),
         ({"auto_map": {"AutoTokenizer": ["x.Y", None]}}, "auto_map asks for code from the checkpoint"),
     ],
 )
@@ -212,11 +214,14 @@ def test_how_an_added_token_is_found_must_be_the_same(checkpoint: Path, tmp_path
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "is no tokenizer that can be loaded"),
+        (
+            {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+            "is not a tokenizer that can be loaded",
+        ),
         ({"post_processor": _template([], "[X]")}, "fails on a text"),
         ({"model": {"type": "Unigram", "unk_id": None, "vocab": [["a", -1.0], ["b", -1.0]]}}, "fails on a text"),
-        ({"post_processor": _template([2] * 70)}, "puts 70 tokens around a text that may have 64"),
-        ({"padding": {**PADDING, "pad_id": 30}}, "pads with the id 30, and model.safetensors has 30 rows"),
+        ({"post_processor": _template([2] * 70)}, "puts 70 tokens around a text, which may have only 64"),
+        ({"padding": {**PADDING, "pad_id": 30}}, "pads with the id 30, but model.safetensors has 30 rows"),
     ],
 )
 def test_a_tokenizer_that_fails_on_some_text_is_refused_in_one_line(
@@ -235,7 +240,7 @@ def test_token_types_that_a_family_would_read_are_refused(checkpoint: Path, tmp_
     tokenize_with(checkpoint, post_processor=_template([2], type_id=1))
     build_package(checkpoint, tmp_path / "without_types")
     configure(checkpoint, type_vocab_size=2)
-    with pytest.raises(ArtifactError, match=r"gives a single text the token types \[0, 1\]; 0 is served"):
+    with pytest.raises(ArtifactError, match=r"gives a single text the token types \[0, 1\]; only 0 is served"):
         build_package(checkpoint, tmp_path / "out")
 
 
@@ -421,5 +426,5 @@ def test_positions_are_counted_as_the_family_counts_them(family: str, config: di
 
 def test_a_family_without_a_name_of_its_own_says_which_are_served(checkpoint: Path, tmp_path: Path) -> None:
     configure(checkpoint, model_type="longformer")
-    with pytest.raises(ArtifactError, match=r"model_type 'longformer' is not served; served are dist.*modernbert"):
+    with pytest.raises(ArtifactError, match=r"model_type 'longformer' is not served; supported are dist.*modernbert"):
         build_package(checkpoint, tmp_path / "out")

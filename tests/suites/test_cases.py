@@ -69,7 +69,7 @@ def test_empty_lines_are_passed_over(suite):
 @pytest.mark.parametrize("lines", [[], ["", "  "]])
 def test_a_suite_without_a_case_is_refused(suite, lines):
     """Nothing judged is no pass."""
-    with pytest.raises(SuiteError, match="holds no case; write one JSON object a line with id, text, label"):
+    with pytest.raises(SuiteError, match="holds no case; write one JSON object per line with id, text, label"):
         load(suite(*lines))
 
 

@@ -39,10 +39,12 @@ def test_a_result_holds_what_the_gates_judge():
 def test_a_label_that_no_version_knows_is_refused_by_its_case():
     """No answer could be right, and that would read as a bad model."""
     case = Case("x", "text", "Track", place="cases.jsonl, line 3")
-    said = "cases.jsonl, line 3, case 'x': the label 'Track' is no class of the version; did you mean 'track'"
+    said = "cases.jsonl, line 3, case 'x': the label 'Track' is not a class of the version; did you mean 'track'"
     with pytest.raises(SuiteError, match=said):
         check_classes([case], run([case], Model()))
-    with pytest.raises(SuiteError, match=r"'other' is no class of either version \(and 1 more cases\); its classes: "):
+    with pytest.raises(
+        SuiteError, match=r"'other' is not a class of either version \(and 1 more cases\); its classes: "
+    ):
         check_classes([Case("y", "t", "other"), case], run([case], Model()), run([case], Model()))
 
 

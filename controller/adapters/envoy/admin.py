@@ -45,7 +45,7 @@ class EnvoyAdmin:
             if "socket_address" in address:
                 raise TransientError(
                     Source.TRAFFIC,
-                    "an earlier version of Serin started Envoy: start it again, with `serin down` and `serin up`",
+                    "an earlier version of Serin started Envoy: restart it with `serin down` and `serin up`",
                 )
             return cls(Path(address["pipe"]["path"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -88,7 +88,7 @@ class EnvoyAdmin:
         status, body = self._asked(f"/runtime_modify?{urlencode(values, quote_via=quote)}", "POST")
         if status != 200:
             raise TransientError(
-                Source.TRAFFIC, f"Envoy does not take it into its memory: {body.decode(errors='replace')}"
+                Source.TRAFFIC, f"Envoy does not accept it into its memory: {body.decode(errors='replace')}"
             )
 
     def _dump(self, resource: str, flags: str = "") -> list[Any]:

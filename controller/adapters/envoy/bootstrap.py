@@ -133,7 +133,9 @@ def _admin_socket(directory: Path) -> Path:
         return place
     folder = Path(tempfile.gettempdir()).resolve() / f"serin-{os.geteuid()}"
     short = folder / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.sock"
-    way_out = f"choose a home with a shorter path: Envoy's admin socket {place} would have more than 107 bytes"
+    way_out = (
+        f"choose a home with a shorter path: the path of Envoy's admin socket {place} would have more than 107 bytes"
+    )
     if len(os.fsencode(short)) > _SOCKET_PATH_BYTES_MAX:
         raise PermanentError(f"{way_out}, and so would {short}")
     try:
@@ -142,7 +144,7 @@ def _admin_socket(directory: Path) -> Path:
     except OSError as error:
         raise PermanentError(f"{way_out}, and {folder} cannot be made: {error}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PermanentError(f"{way_out}, and {folder} is not a folder of this user's alone")
+        raise PermanentError(f"{way_out}, and {folder} is not a folder that only this user can use")
     return short
 
 

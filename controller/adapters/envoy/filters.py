@@ -21,8 +21,8 @@ _FORBIDDEN: Final = 403
 _REFUSAL: Final = {
     "error": {
         "code": "stranger",
-        "message": "the Host of this request is none of this gateway's, or a web page of another origin sent it: ask "
-        "127.0.0.1, or name the host in gateway_hosts in settings.json",
+        "message": "the Host of this request is not one of this gateway's, or a web page of another origin sent "
+        "it: use 127.0.0.1, or name the host in gateway_hosts in settings.json",
     }
 }
 

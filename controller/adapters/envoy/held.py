@@ -34,7 +34,9 @@ def hold(directory: Path, before: TrafficTable, rolled_back: TrafficTable) -> No
     """
     (target,) = rolled_back.weights_pct
     if target not in {*before.weights_pct, before.known_good}:
-        raise PermanentError(f"version {target} of {before.model} gets no share, so nothing but a file leads there")
+        raise PermanentError(
+            f"version {target} of {before.model} has no share now, so it can only be reached through a file"
+        )
     override = rolled_back.override
     weights = {name: str(weight) for name, weight in memory_weights(before, only=target).items()}
     told = {
@@ -86,10 +88,10 @@ def _settled(directory: Path, admin: EnvoyAdmin, model: str, told: Mapping[str, 
     deadline_s = time.monotonic() + _CONFIRMED_WITHIN_S
     while table is not None and not serves(directory, document.revision_of(model)):
         if time.monotonic() > deadline_s:
-            return f"the rollback of {model} is written; Envoy has not read it yet"
+            return f"the rollback of {model} is written, but Envoy has not read it yet"
         time.sleep(_POLL_S)
     admin.remember(dict.fromkeys(told["names"], ""))
-    return f"the rollback of {model} to version {told['to']}, held in Envoy's memory alone, is written down"
+    return f"the rollback of {model} to version {told['to']}, so far only in Envoy's memory, is now written to its file"
 
 
 def _told(admin: EnvoyAdmin) -> dict[str, Mapping[str, Any]]:

@@ -62,11 +62,11 @@ class RouteProgress:
         if found.served >= revision:
             return WriteStage.SERVED, ""
         if found.accepted >= revision:
-            stage, why = WriteStage.ACCEPTED, f"some of Envoy's workers still answer by revision {found.served}"
+            stage, why = WriteStage.ACCEPTED, f"some of Envoy's workers still route by revision {found.served}"
         else:
             refusal = _refusal(self._log, since_s=written_at_s)
             if refusal:
-                return WriteStage.REJECTED, f"Envoy does not take routes.json: {refusal}"
+                return WriteStage.REJECTED, f"Envoy rejects routes.json: {refusal}"
             stage, why = WriteStage.WRITTEN, f"Envoy has not read revision {revision} of routes.json"
         waited_s = time.time() - written_at_s
         return stage, why if not 0 <= waited_s < _STUCK_S else ""

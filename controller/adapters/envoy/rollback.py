@@ -95,7 +95,7 @@ def _way_back(directory: Path, document: RouteDocument, model: str, to_version: 
         if len(table.weights_pct) == 1:
             by = f", by {table.override.by}" if table.override is not None else ""
             serves = next(iter(table.weights_pct))
-            why = f"{model} is at version {serves} already{by}, and no version before it is kept to go to"
+            why = f"{model} is at version {serves} already{by}, and no earlier version is kept to go back to"
         raise UsageError(f"{why}. Name one with --to; running: {others}.")
     _check_runs(directory, model, target)
     return table, target
@@ -105,14 +105,16 @@ def _hold(directory: Path, before: TrafficTable, rolled_back: TrafficTable, unwr
     try:
         hold(directory, before, rolled_back)
     except SerinError as refused:
-        said = f"{unwritten}; nor does Envoy hold the rollback in memory: {refused}"
+        said = f"{unwritten}; and Envoy cannot hold the rollback in memory either: {refused}"
         raise TransientError(unwritten.source, said) from refused
 
 
 def _known_table(document: RouteDocument, model: str) -> TrafficTable:
     table = document.table(model)
     if table is None:
-        raise UsageError(f"no model {model!r} is routed here; there is: {', '.join(document.models) or 'none at all'}")
+        raise UsageError(
+            f"no model {model!r} is routed here; routed are: {', '.join(document.models) or 'none at all'}"
+        )
     return table
 
 

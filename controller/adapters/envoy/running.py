@@ -72,7 +72,9 @@ def _revision_at(address: tuple[str, int]) -> int:
     except OSError as error:
         raise TransientError(Source.TRAFFIC, f"Envoy does not answer at {address[0]}:{address[1]}: {error}") from error
     if not answer:  # as it does where too many clients are connected
-        raise TransientError(Source.TRAFFIC, f"Envoy closes new connections to {address[0]}:{address[1]} unanswered")
+        raise TransientError(
+            Source.TRAFFIC, f"Envoy closes new connections to {address[0]}:{address[1]} without an answer"
+        )
     head, _, body = answer.partition(_END_OF_HEAD)
     status = head.split(b" ", 2)[1:2]
     if status == [b"404"]:

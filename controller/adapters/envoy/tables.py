@@ -118,7 +118,7 @@ def mend_clusters(directory: Path) -> tuple[str, ...]:
         if not (directory / ENDPOINTS_FILE).exists():
             return told
         followed = _write_followed(directory, found.document)
-        return told + tuple(f"{path} was damaged: put back as {ENDPOINTS_FILE} has it" for path in followed)
+        return told + tuple(f"{path} was damaged: restored from {ENDPOINTS_FILE}" for path in followed)
 
 
 def _mended(path: Path, found: Found[Any]) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def _mended(path: Path, found: Found[Any]) -> tuple[str, ...]:
         with suppress(FileNotFoundError):  # for a person to look at
             path.replace(path.with_name(f"{path.stem}{_DAMAGED}{path.suffix}"))
         _put(path, found.document.text())
-        return (f"{path} {found.damage}: put back as {found.source} has it",)
+        return (f"{path} {found.damage}: restored from {found.source}",)
     if path.exists() and _text(_copy_of(path)) != _text(path):
         _put_copy(path, found.document.text())
     return ()
@@ -190,9 +190,9 @@ def _found(path: Path, parse: Callable[[str], T], live: Callable[[], T | None], 
     if damage == _GONE and copy_damage == _GONE:
         return Found(nothing)
     raise PermanentError(
-        f"{path} {damage}, its copy {_copy_of(path).name} {copy_damage}, and no running Envoy tells what stood there. "
-        "Put one of them back from a backup; without one, move both away: nothing is routed then until a version is "
-        "released or started again."
+        f"{path} {damage}, its copy {_copy_of(path).name} {copy_damage}, and no running Envoy can say "
+        "what it contained. Restore one of them from a backup; without a backup, move both away: "
+        "then nothing is routed until a version is released or started again."
     )
 
 

@@ -200,7 +200,7 @@ class EnvoyTraffic:
                 raise TransientError(
                     Source.TRAFFIC,
                     f"version {version} of {model} has no port for copies, so none are sent there: an earlier "
-                    "version of Serin started it; start it again, with `serin down` and `serin up`",
+                    "version of Serin started it; restart it with `serin down` and `serin up`",
                 )
         if missing:
             names = ", ".join(sorted(set(missing.values())))
@@ -233,8 +233,8 @@ def _is_next(table: TrafficTable, document: RouteDocument, over: Drift | None) -
     if generation != table.generation - 1:
         raise ConflictError(
             Source.TRAFFIC,
-            f"the traffic table of {table.model} stands at generation {generation}, not at {table.generation - 1}: "
-            "somebody else wrote it",
+            f"the traffic table of {table.model} is at generation {generation}, not at "
+            f"{table.generation - 1}: somebody else wrote it",
         )
     return True
 

@@ -55,7 +55,9 @@ class Capacity:
             if (ready := _ready(look, names[version])) < needed:
                 waiting.append(f"version {version} has {ready}/{needed} replicas ready for {pct:g} %{held}")
         if waiting:
-            raise TransientError(Source.TRAFFIC, f"{wanted.model}: {'; '.join(waiting)}: no weight is written before")
+            raise TransientError(
+                Source.TRAFFIC, f"{wanted.model}: {'; '.join(waiting)}: no weight is written until then"
+            )
 
     def settle(self, served: TrafficTable) -> None:
         """Lower what was asked of autoscalers of Serin's for a share that their version has no more, once users are

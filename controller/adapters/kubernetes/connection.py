@@ -192,10 +192,10 @@ def _why(error: Exception, silence_s: float) -> str:
     if isinstance(error, ReadTimeoutError | TimeoutError) and not isinstance(error, ConnectTimeoutError):
         return f"did not answer within {silence_s:g} s"
     if isinstance(error, SSLError):
-        return f"is not whom the kubeconfig's certificate authority knows: {_first_line(error)}"
+        return f"has a certificate that the kubeconfig's authority did not sign: {_first_line(error)}"
     if isinstance(error, NewConnectionError | ConnectTimeoutError):
         return "cannot be reached"
-    return f"broke the connection off ({type(error).__name__})"
+    return f"broke off the connection ({type(error).__name__})"
 
 
 def _object(data: bytes, code: int, source: Source) -> dict[str, Any]:
@@ -207,4 +207,6 @@ def _object(data: bytes, code: int, source: Source) -> dict[str, Any]:
         return found
     if code >= 400:
         return {}
-    raise TransientError(source, f"the API server answered {code} with what is no JSON object: is a proxy between?")
+    raise TransientError(
+        source, f"the API server answered {code} with something other than a JSON object: is there a proxy in between?"
+    )

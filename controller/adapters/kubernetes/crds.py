@@ -100,7 +100,8 @@ def _column(name: str, path: str, kind: str = "string") -> Schema:
 def _release_spec() -> Schema:
     return {
         "type": "object",
-        "description": "The version that is to be released. To create one starts the release, to delete it aborts it.",
+        "description": "The version that is to be released. Creating the object starts the release, deleting it "
+        "aborts it.",
         "required": ["model", "version"],
         "properties": {
             "model": {"type": "string", "minLength": 1, "maxLength": MODEL_NAME_LENGTH_MAX},

@@ -50,7 +50,7 @@ class KeptUsers:
             answers = [ask(value) for _ in range(times)]
             if tells_generation and any(told.generation != str(table.generation) for told in answers):
                 self.versions.clear()
-                return f"values of {self.header} are answered by an older table"
+                return f"values of {self.header} are answered according to an older table"
             if problem := self._moved(answers, table):
                 self.versions.clear()
                 return problem
@@ -66,13 +66,17 @@ class KeptUsers:
     def _moved(self, answers: list[Told], table: TrafficTable) -> str:
         found = sorted({told.version or "" for told in answers})
         if gone := [version for version in found if version not in table.weights_pct]:
-            who = f"version {gone[0]}, which has no share" if gone[0] else f"nobody of ours ({answers[0].status})"
-            said = "the gateway keeps users where they were, or has not heard yet"
+            who = (
+                f"version {gone[0]}, which has no share"
+                if gone[0]
+                else f"something that is not Serin's ({answers[0].status})"
+            )
+            said = "the gateway keeps users where they were, or does not know the new table yet"
             return f"RouteNotServed: a value of {self.header} is answered by {who}: {said}; {WAY_OUT}"
         if len(found) > 1:
             who = " and ".join(f"version {version}" for version in found)
             said = f"one value of {self.header}, asked twice, is answered by {who}"
-            return f"RouteNotServed: users do not keep their version: {said}; {WAY_OUT}"
+            return f"RouteNotServed: users do not stay on their version: {said}; {WAY_OUT}"
         return ""
 
     def _not_by_weight(self, table: TrafficTable) -> str:
@@ -80,18 +84,18 @@ class KeptUsers:
         if len(self.versions) < VALUES_MIN or (version := mismatch(counts, table)) is None:
             return ""
         got = f"{counts[version]} of {len(self.versions)} values of {self.header}"
-        said = f"version {version} answers {got}, its weight is {table.weights_pct[version]:g} %"
+        said = f"version {version} answers {got}, but its weight is {table.weights_pct[version]:g} %"
         if len(self.versions) >= _ANEW_AFTER:
             self.first += _ANEW_AFTER
             self.versions.clear()
-        return f"RouteNotServed: users are not dealt by the weights: {said}; {WAY_OUT}"
+        return f"RouteNotServed: users are not split by the weights: {said}; {WAY_OUT}"
 
     def _missing(self, table: TrafficTable) -> str:
         asked = len(self.versions)
         if asked < VALUES_MIN:
             return f"{asked} of {VALUES_MIN} values of {self.header} asked through the gateway"
         if left := self._to_move(table):
-            return f"{asked} values of {self.header} asked through the gateway, and {len(left)} yet that have to move"
+            return f"{asked} values of {self.header} asked through the gateway, of which {len(left)} still have to move"
         counts = Counter(self.versions.values())
         few = [version for version in table.weights_pct if counts[version] < LED_THERE_MIN]
         if not few:

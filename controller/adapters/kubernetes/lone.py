@@ -64,7 +64,7 @@ class LoneClient:
     def _connected(self) -> http.client.HTTPConnection:
         parts = urlsplit(self._account.server)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise UsageError(f"kubeconfig: server {self._account.server!r} is no http:// or https:// address")
+            raise UsageError(f"kubeconfig: server {self._account.server!r} is not an http:// or https:// address")
         user = self._account.user
         if "exec" in user:
             user = {**user, **self._by_plugin(user["exec"])}

@@ -47,9 +47,9 @@ def _told(pod: Pod, *, was_well: bool) -> tuple[Condition, str]:
     if _holds(conditions, "Ready"):
         return Condition.READY, ""
     if (away := conditions.get("DisruptionTarget")) is not None and away.get("status") == "True":
-        return Condition.DISTURBED, f"is taken away ({away.get('reason', '')}): {_said(away.get('message'))}"
+        return Condition.DISTURBED, f"is being removed ({away.get('reason', '')}): {_said(away.get('message'))}"
     if (placed := conditions.get("PodScheduled")) is not None and placed.get("status") == "False":
-        return Condition.DISTURBED, f"finds no place: {_said(placed.get('message'))}"
+        return Condition.DISTURBED, f"cannot be scheduled: {_said(placed.get('message'))}"
     for container in _containers(status, "initContainerStatuses"):
         if (found := _fetching(container, was_well=was_well)) is not None:
             return found
@@ -81,11 +81,11 @@ def _running(container: Mapping[str, Any], *, was_well: bool) -> tuple[Condition
     if ended is not None and not state.get("running"):
         return _ended(ended, backing_off=(state.get("waiting") or {}).get("reason") == _BACKING_OFF)
     if container.get("ready"):  # by its own kubelet's last word; somebody else says that the pod is not
-        return Condition.DISTURBED, "is on a node that is not heard of"
+        return Condition.DISTURBED, "is on a node that does not report"
     if container.get("started"):
         return Condition.FAILING, "does not answer"
     if ended is not None:
-        return Condition.FAILING, f"was started again: {_said(ended.get('message'))}"
+        return Condition.FAILING, f"was restarted: {_said(ended.get('message'))}"
     return Condition.STARTING, "is starting"
 
 
@@ -102,7 +102,7 @@ def _image(state: Mapping[str, Any], *, was_well: bool) -> tuple[Condition, str]
     waiting = state.get("waiting") or {}
     if waiting.get("reason") not in _NO_IMAGE:
         return None
-    said = f"cannot have its image ({waiting['reason']}): {_said(waiting.get('message'))}"
+    said = f"cannot get its image ({waiting['reason']}): {_said(waiting.get('message'))}"
     return (Condition.DISTURBED if was_well else Condition.FAILED), said
 
 

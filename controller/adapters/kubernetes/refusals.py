@@ -45,13 +45,15 @@ def error_of(code: int, status: Mapping[str, Any], doing: str, source: Source) -
     said = printable(str(status.get("message") or "no reason given"))[:MESSAGE_CHARS_MAX]
     message = f"{doing}: {said}"
     if code == 401:
-        return ForbiddenError(source, f"{doing}: the cluster does not know the account: its token is wrong or over")
+        return ForbiddenError(
+            source, f"{doing}: the cluster does not know the account: its token is wrong or has expired"
+        )
     if code == 403:
         return ForbiddenError(source, f"{message}: its Role lacks this right")
     if code == 409 and (owners := _owners(status)):
         return FieldConflictError(source, message, owners)
     if code == 422 and said.startswith(_PATCH_TEST_FAILED):
-        return ConflictError(source, f"{doing}: it is not as it was read")
+        return ConflictError(source, f"{doing}: it has changed since it was read")
     if code in (400, 404, 405, 406, 413, 415, 422) or _NOT_DECLARED in said:
         return (NoSuchObjectError if code == 404 else PermanentError)(message)
     kind = {409: ConflictError, 410: ExpiredError}.get(code, TransientError)

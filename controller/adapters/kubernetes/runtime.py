@@ -63,7 +63,9 @@ class KubernetesDeployments:
         if found is not None:
             identity = identity_of(found)
             if identity is None or (identity.model, identity.artifact.number) != (spec.model, spec.version):
-                raise PermanentError(f"Deployment {name} is there and not of {spec.model} {spec.version}: delete it")
+                raise PermanentError(
+                    f"Deployment {name} exists, but does not belong to {spec.model} {spec.version}: delete it"
+                )
             if not identity.is_of(spec):
                 return self._replaced(spec, name, found)
         if found is None or name not in look.services:
@@ -123,13 +125,13 @@ class KubernetesDeployments:
         """
         if spec.version in self._routed(spec.model):
             raise PermanentError(
-                f"version {spec.version} of {spec.model} runs with another package or other settings, and gets "
+                f"version {spec.version} of {spec.model} runs with another package or other settings and gets "
                 "traffic: register it under a number of its own"
             )
         with suppress(ConflictError):  # another one has made it anew already
             self._client.delete(DEPLOYMENTS, name, uid=found["metadata"]["uid"])
         self._looks.forget()
-        return DeploymentStatus(spec.version, (Endpoint(Condition.DISTURBED, detail=f"{name} is made anew"),))
+        return DeploymentStatus(spec.version, (Endpoint(Condition.DISTURBED, detail=f"{name} is being recreated"),))
 
 
 def _status(version: str, name: str, look: Look) -> DeploymentStatus:
@@ -156,6 +158,6 @@ def _status(version: str, name: str, look: Look) -> DeploymentStatus:
 def _unmade(found: Object, conditions: Mapping[str, Object], *, was_well: bool) -> Endpoint:
     refused = conditions.get("ReplicaFailure")
     if refused is not None and refused.get("status") == "True":
-        return Endpoint(Condition.DISTURBED, detail=f"no pod can be made: {refused.get('message', '')}")
+        return Endpoint(Condition.DISTURBED, detail=f"no pod can be created: {refused.get('message', '')}")
     condition = Condition.DISTURBED if was_well else Condition.STARTING
-    return Endpoint(condition, detail=f"a pod of {found['metadata']['name']} is being made")
+    return Endpoint(condition, detail=f"a pod of {found['metadata']['name']} is being created")

@@ -26,7 +26,7 @@ def standing_of(route: Mapping[str, Any]) -> Standing:
     """Return whether each gateway that the route names has accepted the very generation that stands there."""
     parents = route["spec"].get("parentRefs") or ()
     if not parents:
-        return Standing(WriteStage.WRITTEN, "the route names no gateway (parentRefs): nobody serves it")
+        return Standing(WriteStage.WRITTEN, "the route names no gateway (parentRefs): nothing serves it")
     statuses = (route.get("status") or {}).get("parents") or ()
     for parent in parents:
         name = parent["name"]
@@ -35,10 +35,10 @@ def standing_of(route: Mapping[str, Any]) -> Standing:
         for kind in ("Accepted", "ResolvedRefs"):
             condition = conditions.get(kind)
             if condition is None or int(condition.get("observedGeneration", 0)) < route["metadata"]["generation"]:
-                return Standing(WriteStage.WRITTEN, f"gateway {name} has not taken it up ({kind})")
+                return Standing(WriteStage.WRITTEN, f"gateway {name} has not accepted it yet ({kind})")
             if condition.get("status") != "True":
                 why = f"{condition.get('reason', kind)}: {condition.get('message', '')}"
-                return Standing(WriteStage.REJECTED, f"gateway {name} does not take it: {why}")
+                return Standing(WriteStage.REJECTED, f"gateway {name} rejects it: {why}")
     return Standing(WriteStage.ACCEPTED)
 
 
@@ -59,13 +59,17 @@ class Answers:
         """Return what speaks against these answers being dealt by the table; empty where nothing does."""
         unknown = [one for one in self.told if one.version not in table.weights_pct]
         if unknown:
-            who = f"version {unknown[-1].version}" if unknown[-1].version else f"nobody of ours ({unknown[-1].status})"
+            who = (
+                f"version {unknown[-1].version}"
+                if unknown[-1].version
+                else f"something that is not Serin's ({unknown[-1].status})"
+            )
             return f"RouteNotServed: {who} answers, which has no share"
         counts = Counter(str(one.version) for one in self.told)
         if len(self.told) < ANSWERS_MIN or (version := mismatch(counts, table)) is None:
             return ""
         got = f"{counts[version]} of {len(self.told)} answers"
-        return f"RouteNotServed: version {version} gave {got}, its weight is {table.weights_pct[version]:g} %"
+        return f"RouteNotServed: version {version} gave {got}, but its weight is {table.weights_pct[version]:g} %"
 
     def missing(self, *, tells_generation: bool) -> str:
         """Return what is waited for; empty where enough have come."""

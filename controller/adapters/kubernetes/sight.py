@@ -43,8 +43,8 @@ class ClusterSight:
         if self._away is None:
             return self._edits
         seen = bool(self._tables or self._running)
-        shown = "what was seen last is shown" if seen else "its versions and its traffic are not shown"
-        return (f"the cluster does not say how it stands ({self._away[1]}): {shown}", *self._edits)
+        shown = "the last known state is shown" if seen else "its versions and its traffic are not shown"
+        return (f"the cluster cannot be read ({self._away[1]}): {shown}", *self._edits)
 
     def abilities(self) -> TrafficAbilities | None:
         return self._asked(lambda: self._traffic.abilities(""), None)
@@ -70,7 +70,7 @@ class ClusterSight:
         models = sorted({*self._traffic.models(), *self._ask_running()})
         drifts = ((model, self._traffic.drift(model)) for model in models)
         return tuple(
-            f"{drift.what}; put it back, or have it replaced: `serin rollback {model}`"
+            f"{drift.what}; undo the edit, or replace it: `serin rollback {model}`"
             for model, drift in drifts
             if drift is not None
         )

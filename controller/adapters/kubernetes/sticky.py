@@ -14,7 +14,7 @@ from controller.errors import ConflictError, Source, TransientError
 from controller.ports.clock import Clock
 
 _KEPT_S: Final = 1.0
-_WAY_OUT: Final = "delete it, and Serin makes it anew, or leave runtime.gateway.sticky_by and sticky_header out"
+_WAY_OUT: Final = "delete it, and Serin recreates it, or leave out runtime.gateway.sticky_by and sticky_header"
 
 
 class StickyBy(StrEnum):
@@ -72,7 +72,7 @@ class HashPolicies:
         if found is None:
             found = self._written(lambda: self._client.create(TRAFFIC_POLICIES, wanted))
         elif not says(found, wanted):
-            what = f"RouteNotServed: {TRAFFIC_POLICIES.kind} {name} does not deal users by {self.header}"
+            what = f"RouteNotServed: {TRAFFIC_POLICIES.kind} {name} does not split users by {self.header}"
             if other := writer_of_spec(found, (self._manager,)):
                 return Standing(_revision(found), f"{what} as Serin wrote it: {other} changed it; {_WAY_OUT}")
             body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "spec": wanted["spec"]}
@@ -100,8 +100,11 @@ class HashPolicies:
         try:
             return self._client.list(TRAFFIC_POLICIES).items
         except NoSuchObjectError as error:  # of the installation, so of no version
-            said = f"{error}: sticky_by: {StickyBy.ENVOY_GATEWAY} is for Envoy Gateway, whose kinds are not here"
-            raise TransientError(Source.TRAFFIC, f"{said}; leave it and sticky_header out") from error
+            said = (
+                f"{error}: sticky_by: {StickyBy.ENVOY_GATEWAY} is for Envoy Gateway, whose kinds this cluster "
+                "does not have"
+            )
+            raise TransientError(Source.TRAFFIC, f"{said}; leave out it and sticky_header") from error
 
 
 def _revision(found: Object) -> str:

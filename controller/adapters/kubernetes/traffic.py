@@ -128,7 +128,8 @@ class KubernetesTraffic:
         features = self._supported()
         if Feature.REWRITE not in features:
             raise PermanentError(
-                f"gateway {self._site.name} does not say that it rewrites paths ({Feature.REWRITE}): Serin needs that"
+                f"gateway {self._site.name} does not declare that it can rewrite paths ({Feature.REWRITE}), "
+                "which Serin needs"
             )
         return RouteOptions(
             gateway_mirrors=self.abilities("").mirroring is Mirroring.GATEWAY_ONE_WAY,
@@ -224,14 +225,14 @@ class KubernetesTraffic:
         """Return whether the very table is there already: a repeated call."""
         model = table.model
         if drift is not None and (over is None or over.digest != drift.digest):
-            raise ConflictError(Source.TRAFFIC, f"{drift.what}: somebody else did it, and it is not overwritten")
+            raise ConflictError(Source.TRAFFIC, f"{drift.what}: somebody else did that, and it is not overwritten")
         generation = stored.generation if stored is not None else 0
         if drift is None and stored == table:
             return True
         if generation != table.generation - 1:
             raise ConflictError(
                 Source.TRAFFIC,
-                f"the traffic table of {model} stands at generation {generation}, not at {table.generation - 1}: "
+                f"the traffic table of {model} is at generation {generation}, not at {table.generation - 1}: "
                 "somebody else wrote it",
             )
         return False
@@ -247,7 +248,7 @@ class KubernetesTraffic:
         except TransientError:
             if by_replica and table.mirror is not None:
                 raise
-            log.warning("%s: replicas could not be told to end their copies", table.model)
+            log.warning("%s: replicas could not be told to stop sending copies", table.model)
 
     def _put(self, table: TrafficTable, route: Object | None, options: RouteOptions) -> None:
         rules = rules_of(table, options, self._name_of)

@@ -25,7 +25,10 @@ class ClockWatch:
         if abs(moved_s) < _STEP_S:
             return None
         way = "forward" if moved_s > 0 else "back"
-        return f"the clock of this machine was set {way} by {abs(moved_s):,.0f} s: nothing is ended or started for it"
+        return (
+            f"the clock of this machine was set {way} by {abs(moved_s):,.0f} s: nothing is ended or "
+            "started because of that"
+        )
 
     def _now_s(self) -> float:
         return self._wall_s() - self._monotonic_s()

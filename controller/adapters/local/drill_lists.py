@@ -94,7 +94,7 @@ class LongLists:
             return ()
         self._told = True
         calls = f"a call of the engine has {now.texts:.1f} texts on average ({before.texts:.1f} before)"
-        return (f"{calls}, and up to {now.waiting:.0f} requests wait ({before.waiting:.0f} before)",)
+        return (f"{calls}, and up to {now.waiting:.0f} requests waited ({before.waiting:.0f} before)",)
 
     def is_over(self) -> bool:
         return self._over.is_set()
@@ -103,21 +103,21 @@ class LongLists:
         return (self._overtaken(), self._refused())
 
     def _overtaken(self) -> Check:
-        promise = "A short text goes before long ones that wait"
+        promise = "A short text overtakes long ones that wait"
         lists = [one for one in tuple(self._lists) if one.how == "200"]
         short = [one for one in tuple(self._short) if one.how == "200"]
         beside = [(one, of) for one in short for of in lists if of.began_s < one.began_s < of.ended_s]
         if len(beside) < _BESIDE_MIN:
-            found = f"{len(beside)} short texts were answered that came while a list was under way: too few."
+            found = f"Only {len(beside)} short texts that arrived during a list were answered: too few."
             return Check(promise, Outcome.INCONCLUSIVE, found)
         before = sum(one.ended_s < of.ended_s for one, of in beside)
         kind = Outcome.PASS if before >= _BEFORE_RATIO * len(beside) else Outcome.FAIL
-        found = f"Of {len(beside):,} that came while a list was under way {before:,} were answered before it"
+        found = f"Of {len(beside):,} that arrived during a list {before:,} were answered before it"
         p50_ms, list_ms = median(one.took_ms for one, _ in beside), median(one.took_ms for one in lists)
-        return Check(promise, kind, f"{found}: medians of {p50_ms:,.0f} ms, and of {list_ms:,.0f} ms for lists.")
+        return Check(promise, kind, f"{found}: the median was {p50_ms:,.0f} ms, and {list_ms:,.0f} ms for lists.")
 
     def _refused(self) -> Check:
-        promise = "What is asked is answered, or refused at once and told when to come again"
+        promise = "Every request is answered, or refused at once and told when to come again"
         both = (*self._lists, *self._short)
         others = Counter(one.how for one in both if one.how != "200" and not _is_refused_well(one))
         answered = sum(one.how == "200" for one in both)
@@ -126,7 +126,7 @@ class LongLists:
             how = ", ".join(f"{times} times {how}" for how, times in sorted(others.items()))
             return Check(promise, Outcome.FAIL, f"{others.total()} of {len(both):,} were neither: {how}.")
         kind = Outcome.PASS if both else Outcome.INCONCLUSIVE
-        return Check(promise, kind, f"{answered:,} were answered, {refused:,} refused so.")
+        return Check(promise, kind, f"{answered:,} were answered, {refused:,} refused that way.")
 
 
 def _is_refused_well(one: Answered) -> bool:

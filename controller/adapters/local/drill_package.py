@@ -68,7 +68,7 @@ class AlteredPackage(News):
     def look(self) -> None:
         if self._found is not None:
             return
-        promise = "A replica whose tokenizer is another one is rejected before traffic"
+        promise = "A replica with a different tokenizer is rejected before it gets traffic"
         if self._child is not None and (code := self._child.poll()) is not None:
             last = _last_line(self._log_file)
             kind = Outcome.PASS if code == EXIT_REFUSED and TOKENIZER_FILE in last else Outcome.ERROR
@@ -91,9 +91,7 @@ class AlteredPackage(News):
     def checks(self) -> Sequence[Check]:
         if self._found is not None:
             return (self._found,)
-        return (
-            Check("A replica whose tokenizer is another one is rejected", Outcome.ERROR, "It did not end in time."),
-        )
+        return (Check("A replica with a different tokenizer is rejected", Outcome.ERROR, "It did not end in time."),)
 
 
 def copy_of(package: Path, copy: Path, altered: Container[str]) -> Path:
@@ -131,7 +129,7 @@ def _altered(package: Path) -> tuple[str, str]:
             path.write_text(json.dumps(tokenizer), encoding="utf-8")
             _write_digest(package, path)
             return one, other
-    raise UsageError(f"{package}: no golden text has two words to exchange")
+    raise UsageError(f"{package}: no golden text has two words that could be swapped")
 
 
 def _words(vocabulary: Any, ids: Sequence[int]) -> Iterator[tuple[str, int]]:

@@ -59,7 +59,7 @@ class Strangers:
         self.witness.begin()
         self._thread = threading.Thread(target=self._send, name="drill")
         self._thread.start()
-        return f"{self.requests} requests without a token, or with one that nobody knows, are sent to {self.url}"
+        return f"{self.requests} requests without a token, or with an unknown one, are sent to {self.url}"
 
     def _send(self) -> None:
         for number in range(self.requests):
@@ -91,7 +91,7 @@ class Strangers:
         sent, refused = self._statuses.total(), self._statuses[str(_UNAUTHORIZED)]
         others = ", ".join(f"{times} times {status}" for status, times in sorted(self._statuses.items()))
         own = Check(
-            "Who shows no token that is known is refused",
+            "Whoever shows no known token is refused",
             Outcome.PASS if sent and refused == sent else Outcome.FAIL if sent else Outcome.INCONCLUSIVE,
             f"{refused} of {sent} were ({others or 'none was sent'}).",
         )
@@ -110,16 +110,16 @@ class Logs:
         self._offset = self.access_log.stat().st_size if self.access_log.exists() else 0
 
     def told(self) -> str:
-        return f"{self.access_log.name} tells of {refused} refused" if (refused := self._refused_in_log()) else ""
+        return f"{self.access_log.name} shows {refused} refused" if (refused := self._refused_in_log()) else ""
 
     def checks(self, sent: int, word: str) -> Sequence[Check]:
         logged = self._refused_in_log()
         kind = Outcome.PASS if logged >= sent else Outcome.FAIL
-        named = Check("The access log names who was refused", kind, f"{logged} lines for {sent} requests.")
+        named = Check("The access log lists those that were refused", kind, f"{logged} lines for {sent} requests.")
         told = [str(path) for path in self._files() if word.encode() in _tail(path)]
         kind = Outcome.FAIL if told else Outcome.PASS
-        found = f"It stands in {', '.join(told)}." if told else "It is in none."
-        return (named, Check("Texts are in no log", kind, found))
+        found = f"It is in {', '.join(told)}." if told else "It is in none of them."
+        return (named, Check("No text is in a log", kind, found))
 
     def _files(self) -> Sequence[Path]:
         return sorted(path for folder in self.folders for path in folder.glob("*.log"))

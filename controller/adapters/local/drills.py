@@ -43,16 +43,16 @@ class Slowed:
     def begin(self) -> str:
         for one in self.records:
             if not runs(one.identity):
-                raise UsageError(f"{one.name} does not run: see `serin doctor`")
+                raise UsageError(f"{one.name} is not running: see `serin doctor`")
             if psutil.Process(one.pid).status() == psutil.STATUS_STOPPED:
                 raise UsageError(
-                    f"{one.name}, process {one.pid}, is stopped already, and not by this drill: SIGCONT it"
+                    f"{one.name}, process {one.pid}, is stopped already, and not by this drill: send it SIGCONT"
                 )
         self._thread = threading.Thread(target=self._take_turns, name="drill")
         self._thread.start()
         share = 1 / (1 + _GO_SHARE)
         return (
-            f"{', '.join(self.targets)} stopped for {self.stopped_ms:.0f} ms again and again, {share:.0%} of the time"
+            f"{', '.join(self.targets)} stopped for {self.stopped_ms:.0f} ms at a time, {share:.0%} of the time in all"
         )
 
     def _take_turns(self) -> None:
@@ -113,17 +113,17 @@ class Killed(News):
     def begin(self) -> str:
         name = self.record.name
         if not runs(self.record.identity):
-            raise UsageError(f"{name} does not run: see `serin doctor`")
+            raise UsageError(f"{name} is not running: see `serin doctor`")
         if not self.worker:
             self._pid = self.record.pid
             signal_group(self.record.identity, signal.SIGKILL)
-            return f"{name}, process {self._pid}, was ended by SIGKILL"
+            return f"{name}, process {self._pid}, was killed with SIGKILL"
         children = self._children()
         if not children:
             raise UsageError(f"{name} has no worker")
         self._pid, self._before = children[-1], frozenset(children)  # they are started after what speaks HTTP
         psutil.Process(self._pid).kill()
-        return f"a worker of {name}, process {self._pid}, was ended by SIGKILL"
+        return f"a worker of {name}, process {self._pid}, was killed with SIGKILL"
 
     def _children(self) -> list[int]:
         try:
@@ -144,7 +144,7 @@ class Killed(News):
             found = next((one for one in Records(self.directory).readable() if one.name == self.record.name), None)
             if found is not None and found.pid != self._pid and found.answered:
                 self._url = found.url or ""
-                self._again = f"{found.name} runs again as process {found.pid}, and answers"
+                self._again = f"{found.name} is running again as process {found.pid}, and answers"
         if self._again:
             self._told.append(self._again)
 
@@ -161,7 +161,7 @@ class Killed(News):
         return (again,) if self.worker else (again, self._warmth())
 
     def _warmth(self) -> Check:
-        promise = "No request comes to a replica before it is warm"
+        promise = "No request reaches a replica before it is warm"
         try:
             status, body = get(self._url + METRICS_ROUTE, timeout_s=_METRICS_WITHIN_S, token=self.token)
         except OSError as error:
@@ -169,7 +169,7 @@ class Killed(News):
         if status != HTTPStatus.OK:
             return Check(promise, Outcome.ERROR, f"It does not say: it answers with status {status}.")
         cold = requests_that_were_cold(body.decode("utf-8", errors="replace"))
-        return Check(promise, Outcome.FAIL if cold else Outcome.PASS, f"{cold:,} requests met it cold.")
+        return Check(promise, Outcome.FAIL if cold else Outcome.PASS, f"{cold:,} requests reached it cold.")
 
 
 def requests_that_were_cold(metrics: str) -> int:

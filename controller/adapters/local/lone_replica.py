@@ -46,10 +46,10 @@ def _ready(child: subprocess.Popen[bytes], port_file: Path, log_file: Path) -> s
         if url is not None and _is_healthy(url):
             return url
         if child.poll() is not None:
-            raise PermanentError(f"the replica could not be started: its log ends: {_tail(log_file)}")
+            raise PermanentError(f"the replica could not be started; its log ends: {_tail(log_file)}")
         if time.monotonic() > deadline_s:
             raise PermanentError(
-                f"the replica was not ready within {_START_WITHIN_S:g} s: its log ends: {_tail(log_file)}"
+                f"the replica was not ready within {_START_WITHIN_S:g} s; its log ends: {_tail(log_file)}"
             )
         time.sleep(_POLL_S)
 

@@ -48,7 +48,7 @@ def free_ports(number: int) -> list[int]:
             probe.bind(("127.0.0.1", port))
             found.append(port)
     if len(found) < number:
-        raise OSError(errno.EADDRINUSE, f"no {number} ports of this machine are free")
+        raise OSError(errno.EADDRINUSE, f"this machine does not have {number} free ports")
     return found
 
 

@@ -57,7 +57,7 @@ class PackageStore:
             if damage is None:
                 raise
             whose = f"the package of {model} version {version.number} here"
-            raise TransientError(Source.PACKAGES, f"{whose} is not what it was ({damage}), and {error}") from error
+            raise TransientError(Source.PACKAGES, f"{whose} has changed ({damage}), and {error}") from error
 
     def place(self, model: str, version: Version) -> Path:
         """The folder of a package that was obtained before. Whoever reads it verifies it.
@@ -128,7 +128,9 @@ class PackageStore:
         registered = self._registry.version(model, version.number)
         if version.source_id and registered.source_id != version.source_id:
             was, now = version.source_id, registered.source_id
-            raise PermanentError(f"{model} version {version.number} was {was} and is {now} now: it was registered anew")
+            raise PermanentError(
+                f"{model} version {version.number} was {was} and is now {now}: it was registered again"
+            )
         if not registered.ready:
             raise TransientError(Source.REGISTRY, f"{model} version {version.number} is still being registered")
         found = replace(version, source_id=registered.source_id)
@@ -174,7 +176,7 @@ def _checked(directory: Path, version: Version, tag: str) -> Artifact:
         if expected and digest != expected:
             raise ArtifactError(
                 MANIFEST_FILE,
-                f"has the fingerprint {digest}, but version {version.number} {whence} {expected[:64]}: "
-                "its files were replaced since",
+                f"has the fingerprint {digest}, but version {version.number} {whence} {expected[:64]}: its "
+                "files have been replaced since",
             )
     return Artifact(replace(version, fingerprint=digest), manifest, tagged=digest == tag)

@@ -89,7 +89,7 @@ class LocalProcesses:
         record = record and self._observed(record)
         if record is not None and not _is_of(record, spec):
             self.remove(spec.model, spec.version)
-            return Endpoint(Condition.DISTURBED, detail="it makes room for what is wanted now")
+            return Endpoint(Condition.DISTURBED, detail="it makes room for what is needed now")
         if record is None or self._is_due(record):
             record = self._start(spec, number, after=record)
         return self.seen_last(record)
@@ -123,7 +123,7 @@ class LocalProcesses:
         child = start_process(command, self._records.log_file(name), env=env)
         identity = identity_of(child.pid)  # it is our child and not reaped, so it has one even if it has ended already
         if identity is None:
-            raise PermanentError(f"{name} was started, but no process {child.pid} is to be found")
+            raise PermanentError(f"{name} was started, but there is no process {child.pid}")
         self._children[name] = child
         now_s = self._clock.monotonic_s()
         return self._records.save(

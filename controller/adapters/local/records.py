@@ -121,7 +121,7 @@ class Records:
         except FileNotFoundError:
             return None
         except _DAMAGED as error:
-            log.warning("%s was damaged (%r): made anew from what runs", path, error)
+            log.warning("%s was damaged (%r): rewritten from what is running", path, error)
             found = self.found(name)
             if found is None:
                 path.unlink(missing_ok=True)
@@ -257,7 +257,7 @@ class Records:
 
     def _path(self, name: str) -> Path:
         if Path(name).name != name or name.startswith("."):
-            raise PermanentError(f"{name!r} cannot name a deployment: it would be a path")
+            raise PermanentError(f"a deployment cannot be called {name!r}: that would be a path")
         return self.directory / f"{name}.json"
 
 

@@ -174,7 +174,7 @@ class Supervisor:
         self._running.append(running)
         if (identity := self._left.get(spec.name)) is not None:
             running.identity, running.started_s = identity, time.monotonic()
-            self._tell(f"{spec.name} still runs, and is taken up")
+            self._tell(f"{spec.name} is still running, and is taken over")
         else:
             self._tell(f"starting {spec.name}")
             with self._told(spec.name):
@@ -268,7 +268,7 @@ class Supervisor:
         pause_s = running.start_again_s - time.monotonic()
         again = f"starts again in {pause_s:.1f} s"
         if running.deaths == _KEEPS_ENDING:
-            again = f"{running.deaths} times in a row: it is tried on and on, and told when it runs"
+            again = f"{running.deaths} times in a row: Serin keeps trying, and says when it is running"
         if running.deaths <= _KEEPS_ENDING:
             self._tell(f"{spec.name} {end}, {again}; {spec.log_file} ends: {_last_line(spec)}")
 
@@ -317,7 +317,7 @@ class _Told:
         now = str(error) if isinstance(error, SerinError) else f"{type(error).__name__}: {error}"
         if now != before:
             self.troubles[self.what] = now
-            self.tell(f"{now}; nothing is ended for it, and it is tried again")
+            self.tell(f"{now}; nothing is ended because of that, and it is tried again")
         return True
 
 

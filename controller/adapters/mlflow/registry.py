@@ -128,7 +128,7 @@ class MlflowRegistry:
                     f"{name} version {number} comes from {found.source!r}, which is not allowed: register a package "
                     "with `serin register`, so that its source is a logged model (models:/m-...)"
                 )
-        raise PermanentError(f"{model} version {version}: more than {CHAIN_LENGTH_MAX} copies of copies, or a circle")
+        raise PermanentError(f"{model} version {version}: more than {CHAIN_LENGTH_MAX} copies of copies, or a cycle")
 
     def fetch(self, version: RegisteredVersion, into: Path) -> Path:
         """Download the package to ``into``, which appears whole or not at all.
@@ -148,7 +148,9 @@ class MlflowRegistry:
             for name in names:
                 self._download(f"{location}/{name}", arriving)
             if sorted(path.name for path in arriving.iterdir() if S_ISREG(path.lstat().st_mode)) != sorted(names):
-                raise PermanentError(f"{version.model} version {version.version}: other files arrived than were listed")
+                raise PermanentError(
+                    f"{version.model} version {version.version}: the files that arrived are not those that were listed"
+                )
             arriving.rename(into)
         return into
 
@@ -164,7 +166,7 @@ class MlflowRegistry:
                 one.path: one.file_size or 0 for one in self._client.list_logged_model_artifacts(version.source_id)
             }
         if not 0 < sizes.get(name, 0) <= READ_BYTES_MAX:
-            raise PermanentError(f"{version.model} version {version.version} has no {name} of a size to be read")
+            raise PermanentError(f"{version.model} version {version.version} has no {name} of a size that can be read")
         with (
             wrapped(f"download {name} of {version.model} version {version.version}"),
             tempfile.TemporaryDirectory(prefix="serin-read-") as folder,
@@ -221,7 +223,7 @@ class MlflowRegistry:
         with wrapped(f"list the files of {whose}"):
             size = sum(self._sizes(found.source_id))
         if size > PACKAGE_BYTES_MAX:
-            raise PermanentError(f"{whose} has {size} bytes: at most {PACKAGE_BYTES_MAX} are taken")
+            raise PermanentError(f"{whose} has {size} bytes: at most {PACKAGE_BYTES_MAX} are accepted")
         into.mkdir(parents=True)
         with wrapped(f"download {whose}"):
             self._download(location, into)
@@ -292,8 +294,8 @@ class MlflowRegistry:
         location = str(self._logged(version.source_id).artifact_location)
         if not _SERVED_LOCATION.fullmatch(location) or ".." in location:
             raise PermanentError(
-                f"the files of {version.model} version {version.version} are at {location!r}: only files that the "
-                "registry's server serves itself are taken (mlflow server --serve-artifacts)"
+                f"the files of {version.model} version {version.version} are at {location!r}: only files that "
+                "the registry's own server serves are accepted (mlflow server --serve-artifacts)"
             )
         return location
 
@@ -305,9 +307,9 @@ class MlflowRegistry:
         for file in listed:
             if file.is_dir or not _FILE_NAME.fullmatch(file.path):
                 raise PermanentError(
-                    f"{whose} holds {file.path!r}: a package is a flat directory of plainly named files. One that was "
-                    f"logged as it was trained is taken over: serin register models:/{version.model}/{version.version} "
-                    f"--model {version.model}"
+                    f"{whose} holds {file.path!r}: a package is a flat directory of plainly named files. To make "
+                    "a package from a model that was logged as it was trained: serin register "
+                    f"models:/{version.model}/{version.version} --model {version.model}"
                 )
         size = sum(file.file_size or 0 for file in listed)
         if not 0 < len(listed) <= FILES_MAX or size > PACKAGE_BYTES_MAX:
@@ -348,8 +350,8 @@ def _one(fingerprints: set[str], model: str, version: str) -> str:
     if len(fingerprints) > 1:
         named = " and ".join(sorted(fingerprint[:64] for fingerprint in fingerprints))
         raise PermanentError(
-            f"the tags {FINGERPRINT_TAG} of {model} version {version} and of what it comes from contradict each other "
-            f"({named}): somebody changed one. Register the version again."
+            f"the tags {FINGERPRINT_TAG} of {model} version {version} and of its source contradict each "
+            f"other ({named}): somebody changed one. Register the version again."
         )
     return next(iter(fingerprints), "")
 

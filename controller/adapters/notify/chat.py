@@ -86,5 +86,7 @@ class ChatChannel(Told):
         except (UsageError, ValueError) as error:
             raise UndeliveredError(str(error)) from error
         if sends_in_the_clear(url):
-            raise UndeliveredError(f"url_file {self.address.path}: would be sent in the clear: it has to be https://")
+            raise UndeliveredError(
+                f"url_file {self.address.path}: must be https://, or notices would be sent unencrypted"
+            )
         return url

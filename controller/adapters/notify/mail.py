@@ -42,7 +42,7 @@ class EmailChannel(Told):
         except UsageError as error:
             raise UndeliveredError(str(error)) from error
         except (OSError, smtplib.SMTPException) as error:
-            raise UndeliveredError(f"{target.host} did not take it: {error or type(error).__name__}") from error
+            raise UndeliveredError(f"{target.host} did not accept it: {error or type(error).__name__}") from error
         if refused:
             raise UndeliveredError(f"{target.host} refused {', '.join(sorted(refused))}")
 

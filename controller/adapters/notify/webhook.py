@@ -32,7 +32,7 @@ class WebhookChannel(Told):
         try:
             signature = Webhook(self.secret.read()).sign(message.id, now, body)
         except (UsageError, ValueError) as error:
-            raise UndeliveredError(f"secret_file: no key that can sign ({error})") from error
+            raise UndeliveredError(f"secret_file: holds no key that can sign ({error})") from error
         headers = {
             "content-type": CLOUD_EVENT_TYPE,
             "webhook-id": message.id,

@@ -67,7 +67,7 @@ class Lines:
 def lines_of(message: Message, region: str) -> Lines:
     """The message as people read it."""
     last = message.notices[-1]
-    count = f" (and {len(message.notices) - 1} before)" if len(message.notices) > 1 else ""
+    count = f" (and {len(message.notices) - 1} before it)" if len(message.notices) > 1 else ""
     facts = [
         ("release", last.release_id),
         ("gates", ", ".join(last.gates)),

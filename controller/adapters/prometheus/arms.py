@@ -74,7 +74,7 @@ def edges_of(targets: Iterable[Target], metric: str, unit: str) -> tuple[str, ..
             SOURCE, f"ambiguous: latency histograms differ in their edges ({unit}): {', '.join(differing)}"
         )
     if edges and not math.isinf(float(edges[-1])):
-        raise TransientError(SOURCE, "a latency histogram without its +Inf bucket")
+        raise TransientError(SOURCE, "a latency histogram without a +Inf bucket")
     return edges
 
 

@@ -184,7 +184,7 @@ def add_requests(
                     target.snapshots[at_s][counter] = _value(text, counter, target, kind)
                 else:
                     raise TransientError(
-                        SOURCE, f"{counter} of {target.key} has a sample at {at_s} that no scrape took"
+                        SOURCE, f"{counter} of {target.key} has a sample at {at_s} that belongs to no scrape"
                     )
     for target, times in marked.values():
         for at_s in times & target.snapshots.keys():
@@ -221,9 +221,9 @@ def _counters(
 def _value(text: str, counter: Counter, target: Target, kind: Kind) -> float:
     value = float(text)
     if kind.counts and not (value >= 0 and value.is_integer()):  # infinity is no integer either
-        raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which no count of requests can be")
+        raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which cannot be a count of requests")
     if not 0 <= value < math.inf:
-        raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which no time can be")
+        raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which cannot be a time")
     return value
 
 
@@ -235,21 +235,24 @@ def require_whole(version: str, target: Target, snapshot: Snapshot) -> None:
     """
     whose = f"version {version}: {target.key}"
     if not any(counter.metric == REQUESTS_METRIC for counter in snapshot):
-        raise TransientError(SOURCE, f"{whose} is scraped and does not tell {REQUESTS_METRIC}: nothing can be counted")
+        raise TransientError(
+            SOURCE, f"{whose} is scraped, but does not export {REQUESTS_METRIC}: nothing can be counted"
+        )
     for traffic in Traffic:
         answered = sum(value for counter, value in snapshot.items() if _is_timed(counter, traffic))
         timed = [value for it, value in snapshot.items() if (it.metric, it.traffic) == (BUCKET_METRIC, traffic)]
         if answered and (len(timed) < 2 or (answered >= _UNTIMED_MIN and not max(timed))):
             raise TransientError(
                 SOURCE,
-                f"{whose} counted {answered:.0f} answered {traffic} requests and timed none: its {BUCKET_METRIC} is "
-                "missing or stands still; histograms are read by their classic buckets, native ones alone are not",
+                f"{whose} counted {answered:.0f} answered {traffic} requests but timed none: its "
+                f"{BUCKET_METRIC} is missing or stands still; Serin reads classic buckets, so native "
+                "histograms alone are not enough",
             )
         measured = any((it.metric, it.traffic) == (TOKEN_BUCKET_METRIC, traffic) for it in snapshot)
         if START in snapshot and answered >= _UNTIMED_MIN and not measured:  # a replica of ours: it tells them, too
             raise TransientError(
                 SOURCE,
-                f"{whose} counted {answered:.0f} answered {traffic} requests and no tokens: its "
+                f"{whose} counted {answered:.0f} answered {traffic} requests but no tokens: its "
                 f"{TOKEN_BUCKET_METRIC} is missing",
             )
 

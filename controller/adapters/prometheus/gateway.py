@@ -83,7 +83,7 @@ class GatewayReader:
         """See the port ``Metrics.gateway``."""
         with _as_gateway():
             if not self._place.kind.live:
-                raise TransientError(SOURCE, f"not told by this gateway: {self._place.kind.untold}")
+                raise TransientError(SOURCE, f"not reported by this gateway: {self._place.kind.untold}")
             return self._counts(model, versions, cursor, at_s)
 
     def _counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, at_s: float) -> GatewayCounts:
@@ -141,14 +141,14 @@ class GatewayReader:
         if kind.time and sum(answered) >= UNTIMED_MIN and not timed:
             raise TransientError(
                 SOURCE,
-                f"version {version} answered {sum(answered):.0f} requests and timed none: {kind.time}_bucket is "
-                "missing",
+                f"version {version} answered {sum(answered):.0f} requests but timed none: {kind.time}_bucket "
+                "is missing",
             )
         if kind.sent and not kind.completed and unanswered > max(UNTIMED_MIN, _UNANSWERED_RATIO * sum(answered)):
             raise TransientError(
                 SOURCE,
-                f"{unanswered:.0f} requests that were passed on to version {version} ended without an answer of it: "
-                "what users got instead is not told by this gateway",
+                f"{unanswered:.0f} requests that were passed on to version {version} ended without an answer "
+                "from it: what users got instead is not reported by this gateway",
             )
 
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
@@ -164,7 +164,7 @@ class GatewayReader:
                     continue
                 number = float(series["value"][1])
                 if not 0 <= number < math.inf:
-                    raise TransientError(SOURCE, f"requests of {model} are {number}, which no count can be")
+                    raise TransientError(SOURCE, f"requests of {model} are {number}, which cannot be a count")
                 errors, requests = found[float(series["metric"]["window"])]
                 failed = series["metric"].get(CODE_CLASS_LABEL, "").startswith("5")
                 found[float(series["metric"]["window"])] = errors + round(number) * failed, requests + round(number)
@@ -214,7 +214,7 @@ class GatewayReader:
                 raise TransientError(SOURCE, f"the gateway does not answer scrapes: up is 0 for {one.key}")
             if self._place.kind.uptime and UPTIME not in one.snapshots[one.last_scrape_s]:
                 raise TransientError(
-                    SOURCE, f"what is scraped as {job!r} does not tell {GATEWAY_UPTIME_METRIC}: is it Envoy?"
+                    SOURCE, f"what is scraped as {job!r} does not export {GATEWAY_UPTIME_METRIC}: is it Envoy?"
                 )
 
 

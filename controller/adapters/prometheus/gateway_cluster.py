@@ -155,8 +155,8 @@ class Cluster:
         if answered >= UNTIMED_MIN and more >= least and not timed:
             raise TransientError(
                 Source.GATEWAY,
-                f"{self.key} answered {answered + more:.0f} requests and timed none: {GATEWAY_BUCKET_METRIC} is "
-                "missing",
+                f"{self.key} answered {answered + more:.0f} requests but timed none: {GATEWAY_BUCKET_METRIC} "
+                "is missing",
             )
 
 

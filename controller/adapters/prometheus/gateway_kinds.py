@@ -76,7 +76,7 @@ KINDS: Final[Mapping[str, GatewayKind]] = {
         live="",
         of_model="httproute/{namespace}/{route}/rule/0",
         uptime=GATEWAY_UPTIME_METRIC,
-        untold="Envoy Gateway makes one cluster of all backends of a rule, so that its counts tell no versions apart",
+        untold="Envoy Gateway makes one cluster of all backends of a rule, so its counts do not distinguish versions",
     ),
     "istio": GatewayKind(
         requests="istio_requests_total",
@@ -94,7 +94,7 @@ KINDS: Final[Mapping[str, GatewayKind]] = {
         live=f"{{namespace}}_{{name}}_{_LIVE_PORT}",
         copied=f"{{namespace}}_{{name}}_{_SHADOW_PORT}",
         sent="nginx_http_upstream_peer_requests_total",
-        times_untold="NGINX tells the average time of a response, and no histogram",
+        times_untold="NGINX exports the average response time only, and no histogram",
     ),
     "cilium": GatewayKind(
         requests=GATEWAY_REQUESTS_METRIC,

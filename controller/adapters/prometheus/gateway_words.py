@@ -139,7 +139,7 @@ class GatewayWords:
             told[CODE_CLASS_LABEL] = own.pop(self.place.kind.status_label, "")
             if not told[CODE_CLASS_LABEL]:
                 raise TransientError(
-                    Source.GATEWAY, f"{theirs} does not tell {self.place.kind.status_label}: errors cannot be counted"
+                    Source.GATEWAY, f"{theirs} has no label {self.place.kind.status_label}: errors cannot be counted"
                 )
         if ours == GATEWAY_BUCKET_METRIC:
             told[EDGE_LABEL] = _in_ms(own.pop(EDGE_LABEL, ""), self.place.kind.edge_ms)

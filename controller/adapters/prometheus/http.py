@@ -70,8 +70,8 @@ def _checked(response: requests.Response) -> requests.Response:
     answer = cast("_Answer", response)
     if answer.status_code in (401, 403):
         raise _unusable(
-            f"status {answer.status_code}: it does not let us in; prometheus_token_file in the settings names the file "
-            "of a token that it takes"
+            f"status {answer.status_code}: it does not let Serin in; set prometheus_token_file in the "
+            "settings to the file of a token that it accepts"
         )
     try:
         envelope = json.loads(answer.content)
@@ -80,7 +80,7 @@ def _checked(response: requests.Response) -> requests.Response:
             f"status {answer.status_code} with something other than JSON: {_quote(answer.content)}"
         ) from None
     if not isinstance(envelope, dict):
-        raise _unusable(f"status {answer.status_code} with JSON that is no object")
+        raise _unusable(f"status {answer.status_code} with JSON that is not an object")
     if answer.status_code != 200 or envelope.get("status") != "success":
         said = f"{envelope.get('errorType', 'error')}: {envelope.get('error', _quote(answer.content))}"
         raise _unusable(f"status {answer.status_code}, {said}")
@@ -135,8 +135,10 @@ class _BoundedAdapter(BaseAdapter):
         except TimeoutError as error:
             raise TransientError(SOURCE, f"Prometheus at {place} gave no answer in {self._deadline_s:g} s") from error
         except ssl.SSLCertVerificationError as error:
-            said = f"Prometheus at {place} shows a certificate that is not trusted ({error.verify_message})"
-            raise TransientError(SOURCE, f"{said}: prometheus_ca_file in the settings names its CA") from error
+            said = f"Prometheus at {place} has a certificate that is not trusted ({error.verify_message})"
+            raise TransientError(
+                SOURCE, f"{said}: set prometheus_ca_file in the settings to the file of its CA"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise TransientError(SOURCE, f"Prometheus at {place} is not reachable: {error!r}") from error
 

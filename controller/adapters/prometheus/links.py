@@ -43,18 +43,21 @@ def _of_version(
     version: str, targets: Sequence[dict[str, Any]], processes: Sequence[dict[str, str]], scrape_interval_s: float
 ) -> Iterator[str]:
     if not targets and not processes:
-        yield f"version {version}: no target: nothing of it is scraped; look at what the scrape configuration selects"
+        yield f"version {version}: no target: nothing of it is scraped; check what the scrape configuration selects"
         return
     if not targets:
         yield (
-            f"version {version}: its targets have no label {VERSION_LABEL}: what it counts is there, and `up` does not "
-            f"say whose it is; give targets {MODEL_LABEL} and {VERSION_LABEL} by relabelling"
+            f"version {version}: its targets have no label {VERSION_LABEL}: its counts are there, but "
+            f"`up` does not say whose it is; give targets {MODEL_LABEL} and {VERSION_LABEL} by relabelling"
         )
     if any(RENAMED + MODEL_LABEL in labels or RENAMED + VERSION_LABEL in labels for labels in processes):
         yield f"version {version}: Prometheus renames its labels: set honor_labels (honorLabels) to true"
     jobs = sorted({one["metric"].get(_JOB, "") for one in targets})
     if len(jobs) > 1:
-        yield f"version {version}: {len(jobs)} jobs scrape it ({', '.join(jobs)}), and each counts: leave one"
+        yield (
+            f"version {version}: {len(jobs)} jobs scrape it ({', '.join(jobs)}), so it is counted several "
+            "times: keep one"
+        )
     measured_s = [
         later[0] - earlier[0]
         for one in targets
@@ -62,6 +65,6 @@ def _of_version(
     ]
     if measured_s and median(measured_s) > _SLOWER * scrape_interval_s:
         yield (
-            f"version {version}: scraped every {median(measured_s):g} s, and scrape_interval_s in the settings is "
-            f"{scrape_interval_s:g}: samples look old; set it to {median(measured_s):g}"
+            f"version {version}: scraped every {median(measured_s):g} s, but scrape_interval_s in the "
+            f"settings is {scrape_interval_s:g}: samples look old; set it to {median(measured_s):g}"
         )

@@ -286,7 +286,7 @@ class PrometheusMetrics:
                 raise TransientError(SOURCE, f"version {version} does not answer scrapes: up is 0 for {target.key}")
             if target.key not in self._told_gone:
                 self._told_gone.add(target.key)
-                log.info("%s is gone, and is scraped still: what it counted before counts", target.key)
+                log.info("%s has gone, but is still scraped: what it counted before counts", target.key)
 
 
 @dataclass(slots=True)

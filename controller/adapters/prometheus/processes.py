@@ -38,7 +38,7 @@ def require_one_process(target: Target, left: Mark | None, *, since_s: float) ->
     ]
     if found:
         (doubt, _), (_, seen_s) = found[0], found[-1]
-        raise AmbiguousError(SOURCE, f"two processes answer as {target.key}, or so it seems: {doubt}", seen_s=seen_s)
+        raise AmbiguousError(SOURCE, f"two processes seem to answer as {target.key}: {doubt}", seen_s=seen_s)
 
 
 def known_from_s(

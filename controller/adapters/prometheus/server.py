@@ -133,8 +133,8 @@ def prometheus_command(directory: Path, port: int) -> list[str]:
     program = str(beside) if beside.exists() else shutil.which("prometheus")
     if program is None:
         raise PermanentError(
-            "there is no Prometheus here: on Debian or Ubuntu `make setup` brings it, or apt-get install "
-            "prometheus; elsewhere put it on PATH, from prometheus.io/download"
+            "there is no Prometheus here: on Debian or Ubuntu `make setup` installs it, or apt-get "
+            "install prometheus; elsewhere get it from prometheus.io/download and put it on PATH"
         )
     return [
         program,

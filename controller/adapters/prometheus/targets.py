@@ -95,8 +95,8 @@ class Targets:
             if renamed := sorted(name for name in labels if name.startswith(RENAMED)):
                 raise TransientError(
                     SOURCE,
-                    f"Prometheus renamed what a process says of itself ({', '.join(renamed)}): set honor_labels "
-                    "(honorLabels of a PodMonitor or ServiceMonitor) to true for it",
+                    f"Prometheus renamed labels that a process exports about itself ({', '.join(renamed)}): set "
+                    "honor_labels (honorLabels of a PodMonitor or ServiceMonitor) to true for it",
                 )
             raise stranger(series)
         target, before_s = found
@@ -104,7 +104,7 @@ class Targets:
 
 
 def stranger(series: dict[str, Any]) -> TransientError:
-    return TransientError(SOURCE, f"a series that belongs to no scraped target, or is not ours: {series['metric']}")
+    return TransientError(SOURCE, f"a series that belongs to no scraped target, or is not Serin's: {series['metric']}")
 
 
 def series_of(matrix: Matrix, metric: str) -> Iterator[dict[str, Any]]:
@@ -171,7 +171,7 @@ def scraped(matrix: Matrix, identity: Sequence[str], *, recent_s: float) -> Targ
 def _start(value: float, run: _Run) -> float:
     if not 0 < value < math.inf:
         whose = ",".join(f"{name}={label}" for name, label in sorted(run.labels.items()))
-        raise TransientError(SOURCE, f"{START_METRIC} of {whose} is {value:g}, which is no time that a process began")
+        raise TransientError(SOURCE, f"{START_METRIC} of {whose} is {value:g}, which cannot be the start of a process")
     return value
 
 
@@ -220,12 +220,12 @@ def _doubled(run: _Run, other: _Run) -> str:
     whose = ",".join(f"{name}={run.labels[name]}" for name in sorted(run.labels) if name not in differing)
     if run.starts and other.starts and set(run.starts.values()).isdisjoint(other.starts.values()):
         return (
-            f"two processes bear one name: {whose} is there with different starts and labels {how}; name the label "
-            "that tells processes apart in the setting process_labels"
+            f"two processes have one name: {whose} appears with different starts and labels {how}; name "
+            "the label that distinguishes processes in the setting process_labels"
         )
     return (
-        f"one process is scraped twice at a time and would count twice: {whose} is there with different labels {how}; "
-        "have it scraped once, or read from where the copies are made one"
+        f"one process is scraped twice at a time and would count twice: {whose} appears with "
+        f"different labels {how}; have it scraped once, or read from where the copies are deduplicated"
     )
 
 

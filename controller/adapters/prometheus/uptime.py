@@ -59,9 +59,9 @@ def require_one_process(gateway: Target, uptime: Counter) -> None:
         then, now = doubt
         raise AmbiguousError(
             SOURCE,
-            f"two processes answer as {gateway.key}, or its clock was set: {uptime.metric} was {then.uptime_s:.0f} s "
-            f"and is {now.uptime_s:.0f} s {now.at_s - then.at_s:.1f} s later; if it goes on, have each scraped at an "
-            "address of its own",
+            f"two processes answer as {gateway.key}, or its clock was set: {uptime.metric} was "
+            f"{then.uptime_s:.0f} s, and {now.at_s - then.at_s:.1f} s later it is {now.uptime_s:.0f} s; "
+            "if this goes on, have each scraped at an address of its own",
             seen_s=now.at_s,
         )
 

@@ -46,9 +46,9 @@ class Address:
         except ValueError:
             fits = False
         if not fits or parts.username is not None or parts.query or parts.fragment:
-            raise UsageError(f"--server {self.url!r}: is no address of a controller: write https://HOST:PORT")
+            raise UsageError(f"--server {self.url!r}: is not the address of a controller: write https://HOST:PORT")
         if self.token is not None and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            raise UsageError(f"--server {self.url}: the token would be sent in the clear: use https://")
+            raise UsageError(f"--server {self.url}: the token would be sent unencrypted: use https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Wire:
         except ValueError:
             raise self._no_serin(answer) from None
         if not isinstance(found, dict):
-            self.cannot_read(f"JSON that is no object: {_quoted(answer.body)}")
+            self.cannot_read(f"JSON that is not an object: {_quoted(answer.body)}")
         return found
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: object) -> Answer:
@@ -116,7 +116,10 @@ class Wire:
         except socket.gaierror as error:
             raise UsageError(f"--server {url}: there is no host {self._place.hostname} ({error.strerror})") from error
         except ConnectionRefusedError as error:
-            said = f"{url}: nobody listens there (connection refused); look at the address, and whether it runs"
+            said = (
+                f"{url}: nothing listens there (connection refused); check the address, and whether the "
+                "controller is running"
+            )
             raise TransientError(_SOURCE, said) from error
         except (OSError, http.client.HTTPException) as error:
             why = "the answer broke off" if isinstance(error, http.client.IncompleteRead) else error or repr(error)
@@ -153,7 +156,7 @@ class Wire:
         if "expired" in said.lower():
             return f"{url}: its certificate has expired: renew it there"
         known = f"those of {self.address.ca_file}" if self.address.ca_file else "this machine's"
-        return f"{url}: its certificate is of no CA that is known here, by {known}: name its CA by --ca-file ({said})"
+        return f"{url}: its certificate is of no CA that is known here, by {known}: name its CA with --ca-file ({said})"
 
     def _refuse(self, answer: Answer) -> NoReturn:
         url, status = self.address.url, answer.status
@@ -163,9 +166,9 @@ class Wire:
         except (ValueError, KeyError, TypeError):
             raise self._no_serin(answer) from None
         if status == HTTPStatus.UNAUTHORIZED and self.address.token is None:
-            message = f"{message}; then name its file by --token-file or SERIN_TOKEN_FILE"
+            message = f"{message}; then name its file with --token-file or SERIN_TOKEN_FILE"
         if status == HTTPStatus.MISDIRECTED_REQUEST:
-            message = f"it does not go by the name {self._place.hostname}: add it to api_hosts in its settings"
+            message = f"it does not answer to the name {self._place.hostname}: add it to api_hosts in its settings"
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) and code in (
             "not_found",
             "method_not_allowed",
@@ -185,7 +188,8 @@ class Wire:
         if 300 <= answer.status < 400:
             return UsageError(f"{url} answered with a redirect ({answer.status}), which is never followed")
         said = (
-            f"{url} answered {answer.status} as {kind}, which no Serin does: a proxy stands between, or another server"
+            f"{url} answered {answer.status} as {kind}, which Serin never does: there is a proxy in "
+            "between, or another server"
         )
         return TransientError(_SOURCE, said) if answer.status >= 500 else UsageError(said)
 

@@ -112,7 +112,7 @@ class Database:
             driver: Any = connection.connection.dbapi_connection
             busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
-                raise TransientError(source, f"the {source}'s database {_NOT_ON_DISK}: somebody else reads it")
+                raise TransientError(source, f"the {source}'s database {_NOT_ON_DISK}: another process is reading it")
             log.failed = False
 
     @contextmanager
@@ -184,7 +184,7 @@ def _parsed(url: str) -> URL:
     try:
         return make_url(url)
     except ValueError as error:
-        raise ArgumentError("the port in the database's address is no number") from error
+        raise ArgumentError("the port in the database's address is not a number") from error
 
 
 def _postgresql(url: URL, watchdog: Watchdog, limits: Limits, connections_max: int) -> Engine:
@@ -317,7 +317,9 @@ def _use_wal(connection: Any) -> None:
             time.sleep(_PAUSE_S)
         else:
             if mode != "wal":
-                raise sqlite3.OperationalError("SQLite cannot write ahead on this file system; use a local disk")
+                raise sqlite3.OperationalError(
+                    "SQLite cannot use write-ahead logging on this file system; use a local disk"
+                )
             return
 
 

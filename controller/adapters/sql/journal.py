@@ -211,5 +211,5 @@ def _take_up(connection: Connection, release_id: str, command_ids: Sequence[str]
             .values(waiting=False, release_id=release_id)
         ).rowcount
         if not taken:
-            said = f"command {command_id} does not wait in the inbox: it was taken up or never put in"
+            said = f"command {command_id} is not waiting in the inbox: it was taken up already, or was never stored"
             raise ConflictError(Source.INBOX, said)

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 _SOURCE: Final = Source.NOTICES
 _C: Final = notices.c
 _URGENCIES: Final = {severity: number for number, severity in enumerate(Severity)}
-_UNREADABLE: Final = "another version of Serin wrote it, and this one cannot read it: `serin release list` has what was"
+_UNREADABLE: Final = (
+    "another version of Serin wrote it, and this one cannot read it: `serin release list` shows what happened"
+)
 
 
 class State(StrEnum):
@@ -105,7 +107,7 @@ class SqlNotices:
         with self._database.write_durably(_SOURCE) as connection:
             connection.execute(update(notices).where(_C.id.in_([row.id for row in rows])).values(lost))
         for row in rows:
-            log.error("a notice to %s of model %s is told to nobody: %s", row.target, row.model, _UNREADABLE)
+            log.error("a notice to %s about model %s is not sent: %s", row.target, row.model, _UNREADABLE)
 
     def delivered(self, target: str, message_id: str, *, at_s: float) -> None:
         with self._database.write_durably(_SOURCE) as connection:

@@ -57,8 +57,9 @@ def trouble_of(connection: Connection, order: ReplayOrder, ids: Sequence[int]) -
     """Return why these cannot be replayed, and what to do for the next release; empty where they can."""
     if not ids:
         return (
-            "no request of before the release is recorded with its text, but for those that were replayed or copied "
-            "already. For the next release: keep texts (`serin up --capture-text`) and let some come before it begins"
+            "no request from before the release is recorded with its text, except those that were "
+            "replayed or copied already. For the next release: keep texts (`serin up --capture-text`) "
+            "and let some requests arrive before it begins"
         )
     if order.policy.labels_before is LabelsBefore.HELD_OUT:
         return ""
@@ -76,8 +77,9 @@ def trouble_of(connection: Connection, order: ReplayOrder, ids: Sequence[int]) -
             chances |= {chance} - {None}
     if len(chances) > 1 or are_chosen(found, order.chosen_ratio_max):
         return (
-            "labels that recorded requests had before the release were chosen by doubt, so that the others are no "
-            "fair sample without them. For the next release: say shadow_replay.labels_before: held_out where the "
-            "candidate was not trained on them, and they count; or have texts to label drawn by chance"
+            "labels that recorded requests had before the release were chosen by doubt, so the other "
+            "requests are no fair sample without them. For the next release: set "
+            "shadow_replay.labels_before: held_out if the candidate was not trained on them, and they "
+            "count; or have the texts to label drawn at random"
         )
     return ""

@@ -33,8 +33,8 @@ from serving.contract import text_digest
 _SOURCE: Final = Source.PREDICTIONS
 _ROWS_AT_ONCE: Final = 1_000
 _USED: Final = (
-    "every text of shadow_replay.suites was asked in an earlier release, or is judged in suites: add texts of which "
-    "none was"
+    "every text of shadow_replay.suites was replayed in an earlier release, or is judged in "
+    "suites: add texts that were not"
 )
 
 Digest = Callable[[str], str]

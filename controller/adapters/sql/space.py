@@ -84,7 +84,7 @@ def give_back(database: Database) -> None:
             cursor.executescript(f"PRAGMA synchronous=NORMAL; PRAGMA incremental_vacuum({GIVE_BACK_PAGES})")
             free, before = _free_pages(cursor), free
     except sqlite3.Error as error:
-        log.warning("room of deleted samples could not be given back now: %s", error)
+        log.warning("the space of deleted samples could not be freed now: %s", error)
     finally:
         raw.close()
 
@@ -105,7 +105,7 @@ def make_shrinkable(database: Database) -> None:
             cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
             cursor.execute("VACUUM")
     except sqlite3.Error as error:
-        log.warning("the database was not written anew, and gives no room back until it is: %s", error)
+        log.warning("the database was not rewritten, and frees no space until it is: %s", error)
     finally:
         raw.close()
 

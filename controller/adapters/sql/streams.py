@@ -49,7 +49,7 @@ def append(
     length, head_hash = stands_at(connection, stream)
     if expected is not None and length != expected:
         raise ConflictError(
-            Source.JOURNAL, f"journal of {stream} stands at {length}, not at {expected}: another writer"
+            Source.JOURNAL, f"the journal of {stream} is at {length}, not at {expected}: there is another writer"
         )
     recorded = chain.extend(stream, position=position, after=length, head_hash=head_hash, entries=entries)
     if not recorded:
@@ -75,7 +75,7 @@ def move_head(connection: Connection, more: int, fence: int | None) -> int:
     moved = _MOVE_FENCED.run(connection, {"more": more, "mine": fence}).scalar_one_or_none()
     if moved is None:
         highest = connection.execute(select(_HEAD.fence)).scalar_one()
-        said = f"the journal is written by a later leader (fence {highest}, this one's is {fence})"
+        said = f"the journal is written by a later leader (its fence is {highest}, this one's is {fence})"
         raise ConflictError(Source.JOURNAL, said)
     return int(moved) - more
 

@@ -59,7 +59,7 @@ class SqlThinning:
             try:
                 thinned += self._thin(stream, after, before_s)
             except UnreadableError as error:  # its other looks stay; those of other releases are summed
-                log.warning("%s: its old looks stay: %s", stream, error)
+                log.warning("%s: its old looks are kept: %s", stream, error)
         if upto is not None:
             fence = self._fence()
             with self._database.write(_SOURCE) as connection:

@@ -77,7 +77,7 @@ def on_call(limits: Limits) -> Dashboard:
                 ),
                 Panel(
                     "Workers",
-                    "Inference workers that run, and how many were lost within the hour.",
+                    "Inference workers that are running, and how many were lost within the hour.",
                     Unit.COUNT,
                     (
                         Query(summed(picked(names.WORKERS_METRIC), OF_VERSION)),

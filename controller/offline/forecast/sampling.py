@@ -86,7 +86,7 @@ def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
     needed = MARGIN * REFERENCE_ANSWERS_MAX / (seen.day_per_s * drift.reference_s)
     ratio = min(max(2.0 ** math.ceil(math.log2(needed)), BETWEEN_MIN), ALL)
     rate = f"the last day's {seen.day_per_s:.3g} requests a second"
-    return Need(ratio, f"the next release compares with no more, at {rate}")
+    return Need(ratio, f"the next release reads no more of them, at {rate}")
 
 
 def least_ratio(policy: ReleasePolicy, traffic: ReleaseTraffic) -> float:

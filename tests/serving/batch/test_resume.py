@@ -82,7 +82,7 @@ def test_ctrl_c_ends_it_at_once_and_says_how_to_go_on(built_package: Path, sourc
     out = source.with_name("out.jsonl")
     status, said = interrupted(built_package, source, out, signal.SIGINT, 3)
     assert (status, "Traceback" in said) == (130, False), said
-    assert "interrupted; the same command goes on" in said
+    assert "interrupted; the same command continues" in said
     before = len(parts(out))
     assert before >= 3
     assert run(built_package, source, out, *FLAGS) == 0
@@ -112,7 +112,7 @@ def test_another_run_is_refused_and_told_apart(
     said = capfd.readouterr().err
     word = {"input": "the input has changed", "option": "option --prefix", "artifact": "differs in artifact"}[change]
     assert word in said
-    assert "--overwrite throws that work away" in said
+    assert "--overwrite discards that work" in said
     if change == "input":
         assert run(artifact, source, out, *flags, "--overwrite") == 0
         assert len(read_jsonl(out)) == 50

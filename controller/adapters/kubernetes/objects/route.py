@@ -144,8 +144,8 @@ def table_of(model: str, route: Mapping[str, Any], names: Mapping[str, str] = _N
         )
     except (ValueError, KeyError, TypeError) as error:
         raise PermanentError(
-            f"the annotations {GENERATION} and {TABLE} of the route of {model} are damaged ({error}): delete both, and "
-            "Serin writes the route anew"
+            f"the annotations {GENERATION} and {TABLE} of the route of {model} are damaged ({error}): "
+            "delete both, and Serin rewrites the route"
         ) from error
 
 
@@ -207,7 +207,8 @@ def _weight(pct: float, version: str) -> int:
     units = round(pct * _WEIGHTS_PER_PCT)
     if units / _WEIGHTS_PER_PCT != pct or units < 1:
         raise PermanentError(
-            f"weight of version {version}: {pct} % is finer than {1 / _WEIGHTS_PER_PCT:g} %, the finest that is served"
+            f"weight of version {version}: {pct} % is finer than {1 / _WEIGHTS_PER_PCT:g} %, the finest "
+            "that can be served"
         )
     return units
 

@@ -32,7 +32,7 @@ def readiness_of(release: Release) -> Iterator[Readiness]:
 NAMES: Final = ("MetricsReady", "PairsReady", "RouteServed")
 
 _Told = tuple[str, str, str]  # status, reason, message
-_OVER: Final[_Told] = ("Unknown", "Over", "The release came to its end: nobody asks any more.")
+_OVER: Final[_Told] = ("Unknown", "Over", "The release has ended: nobody asks any more.")
 _NOT_YET: Final[_Told] = ("Unknown", "NotAsked", "Asked in shadow, canary and probation.")
 
 
@@ -50,16 +50,16 @@ def _found(release: Release, name: str, reason: str, sources: tuple[Source, ...]
 def _metrics(release: Release) -> _Told:
     if release.phase not in OBSERVED or not release.looks:
         return _NOT_YET
-    return "True", "Read", "Every version that has traffic is read, and so is what users got."
+    return "True", "Read", "The counts of every version with traffic are read, and so is what users got."
 
 
 def _pairs(release: Release) -> _Told:
     if not release.mirrors:
-        return "Unknown", "NoMirror", "Nobody copies requests here."
+        return "Unknown", "NoMirror", "Nothing copies requests here."
     if release.phase not in OBSERVED:
         return _NOT_YET
     if release.cursors.arrived.get("paired", 0) < PAIRS_MIN:
-        return "Unknown", "TooFew", f"Fewer than {PAIRS_MIN} pairs came in so far."
+        return "Unknown", "TooFew", f"Fewer than {PAIRS_MIN} pairs have arrived so far."
     return "True", "Paired", "Copies share their request id with a live answer."
 
 
@@ -67,5 +67,5 @@ def _route(release: Release) -> _Told:
     if release.phase not in _ROUTED:
         return "Unknown", "NotAsked", "This phase asks for no other traffic than there is."
     if not release.routed:
-        return "Unknown", "Waiting", "Users are not seen to be answered by this phase's weights yet."
+        return "Unknown", "Waiting", "Users are not yet seen to be answered by this phase's weights."
     return "True", "Served", "Users are answered by this phase's weights."

@@ -95,7 +95,7 @@ class Wishes:
             except UsageError as error:
                 return Answer(str(error), final=True)
             self._put.add(wish.uid)
-        return Answer("Asked for: the controller takes it up.", final=False)
+        return Answer("Asked for: the controller will take it up.", final=False)
 
     def take_back(self, there: Sequence[Wish], active: Mapping[str, Release]) -> None:
         """Abort the active releases whose wishes are gone; drop commands that nothing has taken up yet."""
