@@ -13,7 +13,8 @@ _VERSIONS: Final = 2  # stable and a candidate
 
 
 class Mirroring(StrEnum):
-    """The copies of requests that a version gets whose answer no user waits for: by whom, and of which."""
+    """The way in which requests are copied to a version without a user waiting for its answers: who copies them, and
+    which."""
 
     NONE = "none"
     GATEWAY_ONE_WAY = "gateway_one_way"  # what other versions serve goes to the candidate, and nothing comes back
@@ -44,7 +45,7 @@ class TrafficAbilities:
 
     @property
     def mirrors_both_ways(self) -> bool:
-        """Return whether at a mirror of 100 % each version carries the whole load."""
+        """Return whether each version carries the whole load when 100 % is mirrored."""
         return self.mirroring in (Mirroring.GATEWAY_BOTH_WAYS, Mirroring.REPLICA)
 
 

@@ -1,5 +1,5 @@
-"""The actions that a release wants done. `plan` derives it from the state alone, so that a restarted controller asks
-for the same; every action is safe to repeat and is asked for at each step until the state moves on."""
+"""The actions that a release needs. `plan` derives them from the state alone, so a restarted controller asks for the
+same ones; every action is safe to repeat and is asked for at each step until the state moves on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class RunSuites:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Make the traffic table say this. ``takes_up_override``: a person's change may be replaced, it is recorded.
-    ``replaces_edit``: so may what somebody else made of the table, past every writer of Serin's."""
+    """Make the traffic table say this. ``takes_up_override``: a person's change may be replaced, because it is
+    recorded. ``replaces_edit``: so may an edit that somebody made without Serin."""
 
     weights_pct: dict[str, float]
     mirror: Mirror | None
@@ -54,7 +54,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class CheckChampion:
-    """See, before users are moved, that the alias stands where it will be moved from, or at ``to`` already."""
+    """Check, before users are moved, that the alias is where it will be moved from, or already at ``to``."""
 
     to: Version
     expected: Version | None
@@ -127,26 +127,25 @@ def replays(release: Release) -> bool:
 
 
 def look_is_due(release: Release, now_s: float) -> bool:
-    """At each interval, and once more at the deadline, where the gates have a test kept for that very look."""
+    """At each interval, and once more at the deadline, because the gates keep a test for that look."""
     return _is_over(release, release.policy.look_every_s, now_s)
 
 
 def look_due_at_s(release: Release, now_s: float) -> float:
-    """Return the unix time of the next look, ``now_s`` where it is due already. A deadline that comes before is left
-    out."""
+    """Return the unix time of the next look; ``now_s`` if it is already due. An earlier deadline is not considered."""
     if release.looked_at_s is None or look_is_due(release, now_s):
         return now_s
     return release.looked_at_s + release.policy.look_every_s
 
 
 def look_is_written(release: Release, now_s: float) -> bool:
-    """Return whether a look at which nothing changed is worth its place in the journal. In probation few are: the next
-    one begins where the last that was written ended, so that nothing is lost."""
+    """Return whether a look at which nothing changed is worth recording in the journal. In probation few are: the next
+    look begins where the last recorded one ended, so nothing is lost."""
     return _is_over(release, release.policy.written_every_s(probation=release.phase is Phase.PROBATION), now_s)
 
 
 def _is_over(release: Release, every_s: float, now_s: float) -> bool:
-    """Also where the last look is of a time to come: the clock was set back."""
+    """Return true as well if the last look lies in the future, because the clock was set back."""
     if release.looked_at_s is None or not 0 <= now_s - release.looked_at_s < every_s:
         return True
     if release.phase is Phase.PROBATION and release.looked_at_s < release.phase_since_s:

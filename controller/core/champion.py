@@ -1,13 +1,13 @@
-"""The watch of the version that serves everybody: what is known of it from its labels and answers, and when retraining
-is asked for. Pure; of one champion it keeps sums, whatever was seen.
+"""The watch over the version that serves everybody: what its labels and answers say about it, and when retraining is
+asked for. Pure; it keeps only sums, however much was seen.
 
 Labels are counted in windows, whose bounds hold at every look at once (`gates.stats.share`; `gates.stats.uneven` where
 some labels were likelier than others). The first one is what all that comes later is held against. Equally likely
 labels are watched for harm that begins at any time (`gates.stats.watch`), so that good months before it hide none; of
 others the windows tell, each of which begins without those before it and has its part of the level.
 
-Answers are compared in whole cycles (a day): what people ask at night differs from the day without anything having
-moved (`gates.stats.moved`).
+Answers are compared in whole cycles (a day), because what people ask at night differs from the day although nothing has
+drifted (`gates.stats.moved`).
 """
 
 import math
@@ -43,7 +43,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A live answer whose truth came. ``confidence``: None where it is not kept any more."""
+    """A live answer whose true label has arrived. ``confidence``: None if it is no longer kept."""
 
     right: bool
     confidence: float | None
@@ -52,7 +52,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A value, and bounds that hold at every look at once. ``samples``: what it rests on."""
+    """A value, and bounds that hold at every look at once. ``samples``: how many it is based on."""
 
     value: float
     low: float
@@ -62,7 +62,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The sums of one window: of wrong answers (1) and right ones (0), and of confidence less right."""
+    """The sums of one window: of wrong answers (1) and right ones (0), and of confidence minus correctness."""
 
     number: int = 1
     wrong: Drawn = field(default_factory=Drawn)
@@ -141,7 +141,7 @@ class Quality:
         return limit if limit < 1 else None
 
     def accuracy(self, policy: WatchPolicy) -> Bounds | None:
-        """Return the share of right answers in the window that tells most lately; None: no label came."""
+        """Return the share of right answers in the most informative recent window; None: no label has arrived."""
         window = self._shown
         if window is None:
             return None
@@ -149,7 +149,7 @@ class Quality:
         return Bounds(1 - window.wrong.mean, 1 - high, 1 - low, window.wrong.count)
 
     def overconfidence(self, policy: WatchPolicy) -> Bounds | None:
-        """Return confidence less accuracy, of the same labels; None: no confidence is known."""
+        """Return confidence minus accuracy, of the same labels; None: no confidence is known."""
         window = self._shown
         if window is None or not window.gap.count:
             return None
@@ -164,7 +164,7 @@ class Quality:
         return self.window if self.window.wrong.count else None
 
     def fell(self, policy: WatchPolicy) -> tuple[float, float] | None:
-        """Return accuracy lately and what it is surely below; None: nothing is sure."""
+        """Return the recent accuracy and the value that it is provably below; None: nothing is proven."""
         limit, shown = self.wrong_limit(policy), self._shown
         if limit is None or shown is None:
             return None
@@ -219,8 +219,8 @@ def _known(counts: Mapping[str, int], reference: Mapping[str, int]) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """One version while it serves everybody. ``since_s``: unix time. ``lag_s``: how late labels came at the last look
-    that had any. ``asked``: the causes that retraining was asked for, each once."""
+    """One version while it serves everybody. ``since_s``: unix time. ``lag_s``: how late labels arrived at the last
+    look that had any. ``asked``: the causes for which retraining was asked, each once."""
 
     model: str
     version: str
@@ -254,7 +254,7 @@ class Asking:
 
 
 def askings(champion: Champion, policy: WatchPolicy, now_s: float) -> tuple[Asking, ...]:
-    """Return what retraining is asked for now, of the causes that it was not asked for before."""
+    """Return the causes for which retraining is asked now, without those for which it was asked before."""
     found = (_accuracy(champion, policy), _drift(champion, policy), _age(champion, policy, now_s))
     return tuple(one for one in found if one is not None and one.cause not in champion.asked)
 
@@ -293,7 +293,7 @@ def _age(champion: Champion, policy: WatchPolicy, now_s: float) -> Asking | None
 
 
 def told_of(champion: Champion, policy: WatchPolicy) -> str:
-    """Return what is known of the champion, in one line."""
+    """Return what is known about the champion, in one line."""
     parts = []
     if (accuracy := champion.quality.accuracy(policy)) is not None:
         parts.append(

@@ -1,4 +1,4 @@
-"""The commands of people, pipelines and webhooks. A command waits in the inbox until the loop has taken it up."""
+"""The commands of people, pipelines and webhooks. A command waits in the inbox until the loop takes it up."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ WAYS_BACK = frozenset({Ask.ABORT, Ask.ROLLBACK})
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``id`` makes it idempotent: the same id is taken up once, however often it is put in."""
+    """``id`` makes it idempotent: the same id takes effect once, however often it is sent."""
 
     id: str
     ask: Ask
@@ -39,7 +39,7 @@ ANY_MODEL = "*"
 class Freeze:
     """No model change of ``model`` (``ANY_MODEL``: of any) until it is lifted. A rollback is always allowed.
 
-    ``silent``: nobody is told of the model meanwhile, either.
+    ``silent``: nor is anybody notified about the model meanwhile.
     """
 
     model: str

@@ -1,8 +1,8 @@
 """The decision: from a release and the facts found, the events that follow. Pure, total, and the same at any replay.
 
-Order of precedence: a person's word, a route that a person moved, something broken, failed or lost, a newer candidate,
-and then what the phase itself makes of the facts. A failed gate takes a release back from any phase; only passes take
-it forward.
+Order of precedence: a person's command, a route that a person moved, something broken, failed or lost, a newer
+candidate, and then the phase's own reading of the facts. A failed gate takes a release back from any phase; only passes
+take it forward.
 """
 
 from collections.abc import Sequence

@@ -242,8 +242,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """A drill that is over. Times are unix seconds: ``undone_at_s`` is when nothing was injected any more,
-    ``over_at_s`` when all was as before (None: it was not in time). ``stopped``: a signal ended it before its time."""
+    """A drill that is over. Times are unix seconds: ``undone_at_s`` is when the injection ended, ``over_at_s`` when
+    everything was as before (None: not in time). ``stopped``: a signal ended it early."""
 
     drill: Drill
     model: str
@@ -269,12 +269,13 @@ class Drilled:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Return what is promised of every drill, and of this one."""
+        """Return what every drill promises, and what this one does."""
         return (_seen(self), *self.own, _blames_nobody(self), _over(self))
 
     @property
     def outcome(self) -> Outcome:
-        """Return the worst of the checks; one that was stopped says nothing, unless a promise was broken."""
+        """Return the worst outcome of the checks; a drill that was stopped proves nothing, unless a promise was
+        broken."""
         outcomes = [check.outcome for check in self.checks]
         return combine([*outcomes, Outcome.INCONCLUSIVE] if self.stopped else outcomes)
 

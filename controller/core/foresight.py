@@ -1,6 +1,6 @@
-"""The foresight of what a person's word would do now: a sentence, and what has to be agreed to before it is given.
+"""The foresight of what a person's command would do now: a sentence, and what the person has to agree to first.
 
-Pure, and no more than a forecast: the world may be another when the controller hears of it.
+Pure, and only a forecast: the situation may have changed when the controller takes the command up.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from controller.core.words_of_people import step_after
 
 
 class Consent(StrEnum):
-    """The thing that a start asks a person to agree to; the flag of `serin release start` is called so."""
+    """The thing that a person has to agree to before a start; the flag of `serin release start` has the same name."""
 
     SUPERSEDE = "supersede"  # another release ends for it
     REPEAT = "repeat"  # a person took this version back
@@ -33,8 +33,8 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A model as it stands. ``taken_back``: why a person took the version back that is asked for, where one did and it
-    had no release since. ``unreadable``: why it is not known how it stands, or what its release in progress is."""
+    """The current state of a model. ``taken_back``: why a person took the requested version back, if one did and the
+    version has had no release since. ``unreadable``: why that state, or the release in progress, is not known."""
 
     model: str
     release: Release | None  # the one under way
@@ -45,7 +45,7 @@ class Standing:
 
 
 def foresee(ask: Ask, standing: Standing, version: str | None = None) -> Foreseen:
-    """Return what would come of the word."""
+    """Return what the command would do."""
     if standing.unreadable:  # which keeps nobody from the word: it may be the way back
         return Foreseen(f"What that would do is not known: {standing.unreadable}")
     return _of_what_is_known(ask, standing, version or "")

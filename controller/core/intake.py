@@ -1,4 +1,4 @@
-"""The intake of a round: what is to begin, and what the release under way has to hear of, from what people and the
+"""The intake of a round: which release begins, and what the release under way must be told, given what people and the
 registry ask for. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,8 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A release is to begin. One that restores takes its version from the traffic table, known by its number alone."""
+    """A release that is to begin. One that restores takes its version, of which only the number is known, from the
+    traffic table."""
 
     purpose: Purpose
     version: Version
@@ -121,7 +122,7 @@ def _for_nobody(seen: Seen) -> Iterator[Begin | Discard]:
 
 
 def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
-    """Return what comes of the command; None while the registry has not said what it knows of the version."""
+    """Return what follows from the command; None until the registry has said what it knows about the version."""
     table = seen.table
     match command.ask:
         case Ask.ROLLBACK if table is not None and table.known_good is not None:

@@ -1,6 +1,6 @@
-"""Judging, beside deciding: a look and what the gates remember make verdicts, and what they remember next.
+"""Judging, separate from deciding: a look and what the gates remember give the verdicts, and what they remember next.
 
-What cannot be judged is a source that is away: it keeps no deadline and no abort from being decided.
+What cannot be judged counts as a source that is away: deadlines and aborts are decided all the same.
 """
 
 from collections.abc import Mapping
@@ -51,8 +51,8 @@ def gate_set_of(policy: GatePolicy) -> GateSet:
 
 
 def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapping[str, str]]:
-    """Return what the gates remember, each by itself: what another release of the software wrote is read where it can
-    be."""
+    """Return what the gates remember, each on its own: what another release of the software wrote is read if
+    possible."""
     found = release.gate_state.document if release.gate_state is not None else None
     if isinstance(found, GateSetState):
         return found, {}
@@ -76,7 +76,7 @@ def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapp
 
 
 def learnt(release: Release) -> tuple[Earlier, ...]:
-    """Return how events come together in this service, as the release's gates found it, for the next one."""
+    """Return how events cluster in this service, as the release's gates found it, for the next release."""
     state, _ = _remembered(gate_set_of(release.policy.gates), release)
     found = ((name, _handed_on(getattr(gate, "learnt", 1.0))) for name, gate in state.gates)
     return tuple(Earlier(name, round(effect, _DIGITS)) for name, effect in found if effect >= _TOLD_MIN)

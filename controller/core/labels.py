@@ -11,7 +11,7 @@ NOTHING_READ: Final[Position] = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class NamesRead:
-    """By what names the looks so far read labels.
+    """The names by which the looks so far have read labels.
 
     ``aliases``: what each name was last taken for while it was known, also where it is not any more: labels that were
     read by it are never read again. ``away``: the names that were known and are not, and how far labels were read by
@@ -67,7 +67,7 @@ class LabelNames:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLabel:
-    """A label that contradicts what its source said of the same request before; the others are taken."""
+    """A label that contradicts what its source said earlier about the same request; the others are accepted."""
 
     place: int  # in the batch, from 0
     request_id: str
@@ -78,7 +78,8 @@ class RefusedLabel:
 
 @dataclass(frozen=True, slots=True)
 class UnknownName:
-    """A name that is no class of its requests' model: how many labels gave it, and the class most alike ("": none)."""
+    """A name that is not a class of its requests' model: how many labels gave it, and the most similar class ("":
+    none)."""
 
     name: str
     labels: int
@@ -87,9 +88,9 @@ class UnknownName:
 
 @dataclass(frozen=True, slots=True)
 class LabelsTaken:
-    """The result of a batch of labels: each was taken, known before, only kept on record, or refused.
+    """The result of a batch of labels: each was accepted, known already, only kept on record, or refused.
 
-    The last three tell of those that were not refused.
+    The last three describe labels that were not refused.
     """
 
     taken: int = 0  # new, or corrected in time

@@ -29,9 +29,9 @@ from gates.verdict import Stage, Verdict
 
 
 def leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    """The events by which the release goes back, or comes to rest; none where nothing makes it.
+    """The events by which the release goes back, or comes to rest; none if there is no reason to.
 
-    A release that is going back already stays its course.
+    A release that is already going back continues to do so.
     """
     for reason_to_leave in (_asked_to_leave, _rebuilt, _found_broken, _failed_gate, _lost_candidate, _superseded):
         events = reason_to_leave(release, facts)
@@ -56,7 +56,7 @@ def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
 
 
 def _rebuilt(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    """A data plane that was built anew has nobody's answers to judge by: who serves is the version that did before."""
+    """A data plane that was rebuilt has no answers to judge by: the version that served before serves again."""
     if not only(facts, TableGone) or release.phase is Phase.ROLLING_BACK:
         return ()
     reason = (
@@ -72,8 +72,8 @@ def _leaving_by(ending: Phase, command: Command) -> Leaving:
 
 
 def _going(release: Release, leaving: Leaving) -> tuple[Event, ...]:
-    """The event, unless the release is on its way out already. An abort wins over any other end, and a person's word
-    over waiting for it."""
+    """The event, unless the release is already on its way out. An abort wins over any other end, and a person's command
+    over waiting for one."""
     if release.phase is not Phase.ROLLING_BACK:
         return (leaving,)
     overrules = leaving.ending is Phase.ABORTED or release.ending is Phase.HELD
@@ -108,7 +108,7 @@ def _found_broken(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
 
 
 def hold_in_place(release: Release, reason: str) -> tuple[Event, ...]:
-    """A way back that cannot be gone is held with the traffic as a person left it."""
+    """A way back that cannot be completed is held, with the traffic as a person left it."""
     return () if release.phase is Phase.HELD else (PhaseEntered(Phase.HELD, reason),)
 
 
@@ -143,18 +143,18 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
 
 
 def ending_of_failure(release: Release) -> Phase:
-    """Rejected, where it never got traffic, not even mirrored; otherwise rolled back."""
+    """Rejected if it never got traffic, not even mirrored; otherwise rolled back."""
     had_traffic = release.phase in OBSERVED | EXPOSED or release.looks > 0
     return Phase.ROLLED_BACK if had_traffic else Phase.REJECTED
 
 
 def _restores(release: Release) -> bool:
-    """Return whether a route that a person moved is just what this release carries out, or already undoes."""
+    """Return whether a route that a person moved is what this release carries out anyway, or is already undoing."""
     return release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
 
 
 def is_down(release: Release, facts: Sequence[Fact]) -> bool:
-    """Return whether the candidate does not run, or nobody can tell."""
+    """Return whether the candidate is not running, or it is not known whether it is."""
     found = [fact.ready for fact in only(facts, Serving) if fact.version == release.candidate.number]
     unknown = Source.DEPLOYMENTS in release.faults or Awaited(Source.DEPLOYMENTS) in facts
     return not all(found) if found else unknown

@@ -1,4 +1,4 @@
-"""The notes that are recorded of the facts whatever follows from them: faults and their ends, verdicts, looks,
+"""The notes about facts that are recorded whatever follows from them: faults and their ends, verdicts, looks,
 confirmations."""
 
 import re
@@ -62,7 +62,8 @@ def note(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, 
 
 
 def _faults(release: Release, facts: Sequence[Fact], away: Mapping[str, str]) -> Iterator[FaultNoted]:
-    """One a source, when it begins and when its kind changes: a reason may hold numbers that run on at each look."""
+    """One note per source, when its fault begins and when its kind changes: a reason may hold numbers that change at
+    each look."""
     taken = only(facts, LookTaken)
     told = [(fault.source, fault.reason) for one in taken for fault in one.look.faults]
     told += [(Source.GATES.value, one.judgement.fault) for one in taken if one.judgement.fault]
@@ -109,7 +110,7 @@ def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
 
 
 def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
-    """The sources that do not answer, and why: something of ours, which says nothing about the candidate."""
+    """The sources that do not answer, and why: a problem of ours, which says nothing about the candidate."""
     reasons: dict[str, list[str]] = {}
     for fact in facts:
         if (found := _fault(release, fact)) is not None:
@@ -118,8 +119,8 @@ def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
 
 
 def _fault(release: Release, fact: Fact) -> tuple[Source, str] | None:
-    """Return what cannot be relied on for now. Also a version that ran and does not: nothing goes forward without
-    it."""
+    """Return what cannot be relied on for now, including a version that was running and is not: nothing goes forward
+    without it."""
     match fact:
         case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
             return source, reason
@@ -147,8 +148,8 @@ def _looked(release: Release, taken: LookTaken, now_s: float) -> Iterator[Event]
 
 
 def _says_something_new(release: Release, verdict: Verdict) -> bool:
-    """Return whether the gate's answer is another one than before; its numbers run on at each look. Also where a look
-    raised a suspicion: evidence is of several looks, and one that is not written makes none together with the next."""
+    """Return whether the gate's answer has changed; its numbers change at each look. Also true if a look raised a
+    suspicion: evidence takes several looks, and one that is not recorded cannot count together with the next."""
     before = release.verdicts.get(verdict.gate)
     return verdict.suspects or before is None or _answer(before) != _answer(verdict)
 
@@ -170,7 +171,7 @@ def _first_sight(release: Release, version: Version, *, tagged: bool) -> Iterato
 
 
 def _recoveries(release: Release, facts: Sequence[Fact], away: Container[str]) -> tuple[Event, ...]:
-    """A source that answered is back; so is one that no fact can speak for, once it is not said to be away again."""
+    """A source that answered is back; so is one that no fact can vouch for, once it is no longer said to be away."""
     answered = {source for fact in facts for source in _sources_answering(fact)}
     back = [source for source in release.faults if source in answered or source not in _SPOKEN_FOR]
     return tuple(FaultCleared(source) for source in back if source not in away)

@@ -1,11 +1,11 @@
-"""Notices: what people are told without asking, and how much it is worth to them."""
+"""Notices: what people are told without asking, and how urgent it is."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """The worth of a notice to people, the most urgent first."""
+    """The urgency of a notice, the most urgent first."""
 
     PAGE = "page"  # somebody is woken
     TICKET = "ticket"  # somebody looks at it in the day
@@ -13,7 +13,8 @@ class Severity(StrEnum):
 
 
 class Kind(StrEnum):
-    """The things that are told. What lasts, such as a source that cannot be read, is an alert's instead."""
+    """The kinds of notices. A lasting condition, such as a source that cannot be read, is the subject of an alert
+    instead."""
 
     RELEASE_BEGAN = "release.began"
     RELEASE_WENT_ON = "release.went_on"  # to shadow traffic, or to the next canary step
@@ -34,13 +35,13 @@ class Kind(StrEnum):
 
 
 ALWAYS_TOLD = frozenset({Kind.FREEZE_BEGAN, Kind.FREEZE_LIFTED, Kind.TEST})
-"""The kinds that no freeze keeps silent: one has to know that nothing is told, and that it is again."""
+"""The kinds that no freeze silences: people must know that notices stop, and that they resume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that happened. ``id`` is the same whenever it is told again. ``title`` and ``reason`` are sentences;
-    names of others stand in them as they were written."""
+    """One thing that happened. ``id`` is the same whenever it is sent again. ``title`` and ``reason`` are sentences,
+    with names from outside exactly as they were written."""
 
     id: str
     kind: Kind
@@ -59,8 +60,8 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Notices that are told in one go, of one model, version and severity. ``id`` stays the same at each attempt, also
-    of a process that was started again."""
+    """Notices that are sent together, of one model, version and severity. ``id`` stays the same at each attempt, even
+    after a restart."""
 
     id: str
     notices: tuple[Notice, ...]

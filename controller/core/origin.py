@@ -1,4 +1,4 @@
-"""Where a version comes from, as its manifest says: what a release tells of what it released."""
+"""The origin of a version, as its manifest says: what a release reports about what it released."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Origin:
 
 
 def in_words(origin: Origin) -> tuple[tuple[str, str], ...]:
-    """The words for what is known of it, each with its name; in this order."""
+    """The known facts in words, each with its name; in this order."""
     known = (
         ("Run", origin.run),
         ("Commit", origin.commit),

@@ -1,4 +1,4 @@
-"""The parts of an installation as they answered when they were asked, and what that means for users. Pure."""
+"""The parts of an installation, how they answered when they were asked, and what that means for users. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,8 +90,8 @@ class _Lost:
 
 
 def _lost(parts: Sequence[Part], table: TrafficTable) -> Iterator[_Lost]:
-    """Yield the versions that requests are sent to, and none of whose replicas answers. One of which no replica was
-    asked, as on a cluster, is not known to be one."""
+    """Yield the versions that get requests although none of their replicas answers. A version whose replicas were not
+    asked, as on a cluster, is not known to be one of them."""
     of_model = [part for part in parts if part.kind is Kind.REPLICA and part.model == table.model]
     for version, pct in table.weights_pct.items():
         own = [part for part in of_model if part.version == version]

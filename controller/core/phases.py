@@ -1,4 +1,4 @@
-"""The way forward: what each phase makes of the facts. Only passes take a release on, or a person's word to its next
+"""The way forward: how each phase reads the facts. Only passes take a release on, or a person's command to its next
 step, and never after its deadline; only passes promote."""
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,12 +40,12 @@ _STEPPING: Final = frozenset({Phase.SHADOW, Phase.CANARY})
 
 
 def advance(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """The events by which the release goes on, or settles at its deadline; none where it waits."""
+    """The events by which the release goes on, or settles at its deadline; none while it waits."""
     return _by_a_word(release, facts, now_s) or _PHASES[release.phase](release, facts, now_s)
 
 
 def _by_a_word(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """Where a person has it wait or take its next step: not past what halts every change, nor past its deadline."""
+    """Where a person makes it wait or take its next step: not past what halts every change, nor past its deadline."""
     if release.phase not in _STEPPING or release.purpose is not Purpose.PROMOTE or _past_deadline(release, now_s):
         return ()
     if _frozen(facts) or not _STOPPING.isdisjoint(release.faults):
@@ -65,7 +65,7 @@ def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Eve
 
 
 def _refusal(release: Release) -> str:
-    """Return what the policy asks of the data plane that it cannot do; empty where it can, or need not."""
+    """Return what the policy asks of the data plane that it cannot do; empty if it can, or need not."""
     if release.able is None or release.stable is None or release.purpose is Purpose.RESTORE:
         return ""
     return "; ".join(unmet(release.policy, release.able))
@@ -119,7 +119,7 @@ def _first_version(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]
 
 
 def _enter_traffic(release: Release, facts: Sequence[Fact], now_s: float, reason: str) -> tuple[Event, ...]:
-    """Into shadow; where nobody copies requests, users are next, unless something stops that."""
+    """Into shadow; if nothing copies requests, users are next, unless something stops that."""
     deadline_at_s = now_s + release.policy.deadline_s
     if release.mirrors:
         return (PhaseEntered(Phase.SHADOW, reason, deadline_at_s),)
@@ -180,7 +180,8 @@ def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> 
 
 
 def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """The former version ends with it, so not while it is not known that nobody is answered by it."""
+    """The former version ends with probation, so probation lasts until it is known that nobody is answered by that
+    version."""
     if not _past_deadline(release, now_s) or not release.routed or not _OF_ROUTES.isdisjoint(release.faults):
         return ()
     if is_down(release, facts):
@@ -193,7 +194,8 @@ def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
 
 
 def _wait_for_candidate(release: Release, now_s: float) -> tuple[Event, ...]:
-    """At the deadline a restart of ours takes nothing back; what lasts longer than a start does is for a person."""
+    """At the deadline a restart by Serin takes nothing back; if it lasts longer than a start may take, a person
+    decides."""
     if release.deadline_at_s is None or now_s < release.deadline_at_s + release.policy.start_timeout_s:
         return ()
     why = "; ".join(release.faults.values())
@@ -226,7 +228,7 @@ def _held(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event,
 
 
 def _settle_by_deadline(release: Release, now_s: float) -> tuple[Event, ...]:
-    """Nothing, until the deadline has passed; then what the policy says. Never a promotion."""
+    """Nothing until the deadline has passed; then what the policy says. Never a promotion."""
     if not _past_deadline(release, now_s):
         return ()
     ending = Phase.HELD if release.policy.on_deadline is OnDeadline.HOLD else Phase.ROLLED_BACK

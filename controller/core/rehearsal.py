@@ -1,7 +1,7 @@
-"""The end of a rehearsal: it is judged as any release is, and goes no further than shadow.
+"""The end of a rehearsal: it is judged like any release, and goes no further than shadow.
 
-Whatever its phase makes of the facts passes through here, so that no event takes it to users, and none has it wait for
-a person.
+Everything that its phase decides passes through here, so that no event takes it to users, and none makes it wait for a
+person.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from controller.core.release import EXPOSED, Phase, Purpose, Release
 
 
 def kept_from_users(release: Release, events: Sequence[Event]) -> tuple[Event, ...]:
-    """Return the events; those of a rehearsal that led to users, or to a person, end it instead."""
+    """Return the events; if those of a rehearsal would lead to users, or to a person, they end it instead."""
     if release.purpose is not Purpose.REHEARSE:
         return tuple(events)
     return tuple(_kept(release, event) for event in events)
 
 
 def impossible(release: Release) -> str:
-    """Return why there is nothing to rehearse; empty where there is, or it is no rehearsal."""
+    """Return why there is nothing to rehearse; empty if there is, or if it is not a rehearsal."""
     if release.purpose is not Purpose.REHEARSE:
         return ""
     if release.stable is None:

@@ -15,7 +15,7 @@ from gates.verdict import Stage, Verdict
 
 
 class Phase(StrEnum):
-    """The phase in which a release stands. Those in ``TERMINAL`` absorb; ``HELD`` waits for a person."""
+    """The phase of a release. Those in ``TERMINAL`` are final; ``HELD`` waits for a person."""
 
     PENDING = "pending"
     PREFLIGHT = "preflight"
@@ -47,7 +47,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version and what identifies it: the registry's number alone does not, since it can be given again."""
+    """A version and what identifies it: the registry's number alone does not, because it can be reused."""
 
     number: str
     source_id: str = ""  # the registry's logged model
@@ -97,7 +97,7 @@ class Cursors:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A person's word that no more users are exposed for now."""
+    """A person's order to expose no more users for now."""
 
     by: str
     reason: str
@@ -106,8 +106,8 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """The memory of the gates between looks: as they hold it, or as it was stored until the next look has read it.
-    ``schema`` says how that is written."""
+    """The memory of the gates between looks: as they hold it, or as it was stored, until the next look reads it.
+    ``schema`` says how it is written."""
 
     schema: int
     document: Any  # a `gates.gate_set.GateSetState`, or JSON values as `gates.gate_set.document_of` writes them
@@ -178,12 +178,12 @@ class Release:
 
     @property
     def mirrors_both_ways(self) -> bool:
-        """Return whether the candidate's can be copied to stable, too."""
+        """Return whether the candidate's requests can be copied to stable as well."""
         return self.able is None or self.able.mirrors_both_ways
 
     @property
     def sticky(self) -> bool:
-        """Return whether users keep to the version that they were dealt to."""
+        """Return whether users stay on the version that they were assigned to."""
         return self.able is not None and self.able.sticky_header is not None
 
     @property
@@ -202,7 +202,7 @@ class Release:
 
     @property
     def warm_at_s(self) -> float | None:
-        """When the candidate counts as warm at its share; None where users get none of its answers."""
+        """When the candidate counts as warm at its share; None if users get none of its answers."""
         if self.phase not in (Phase.CANARY, Phase.PROBATION):
             return None
         started_s = self.cursors.started_again_s
@@ -211,8 +211,8 @@ class Release:
 
     @property
     def had_a_table(self) -> bool:
-        """Return whether, before this was decided, a traffic table stood there that led to the candidate, if only as a
-        copy."""
+        """Return whether, before this was decided, a traffic table sent requests to the candidate, even if only
+        copies."""
         undecided = self.phase in (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING)
         return undecided and self.purpose is not Purpose.RESTORE and self.stable is not None and self.looks > 0
 
@@ -222,7 +222,7 @@ class Release:
         return self.phase_since_s if self.routed_at_s is None else self.routed_at_s
 
     def served_with(self, version: Version) -> ServingPolicy:
-        """The settings of the version's replicas; the defaults, where the release is older than such settings."""
+        """The settings of the version's replicas; the defaults, if the release is older than these settings."""
         return self.serving.get(version.number, ServingPolicy())
 
     def outcome_of(self, *stages: Stage) -> Outcome:

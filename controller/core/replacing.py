@@ -1,6 +1,7 @@
-"""A release in place of a stable version that cannot run: when it may go on, and the way to it.
+"""A release that replaces a stable version that cannot run: when it may go on, and how to start one.
 
-Nothing is compared with a version that gives no answers, so the floors of suites judge alone, as of a first version.
+Nothing can be compared with a version that gives no answers, so the suites' floors alone judge, as for a first
+version.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ _BY_ITSELF: Final = (Condition.FAILING, Condition.FAILED)
 def may_go_on(release: Release, facts: Sequence[Fact]) -> bool:
     """Return whether the version that is to be replaced, if any, is seen failing by itself, as far as these facts say.
 
-    Once is enough: one that crashes again and again is up for a moment each time that it is tried.
+    Once is enough: a version that keeps crashing is up for a moment at each attempt.
     """
     if release.replaced is None:
         return True

@@ -36,6 +36,6 @@ class Need:
 
 
 def kept_between(present: float, needed: float) -> float:
-    """Return the share between two releases: more as soon as it is needed, and less only where a quarter will do, so
-    that traffic which comes and goes changes nothing."""
+    """Return the share between two releases: more as soon as it is needed, but less only if a quarter would do, so that
+    traffic that comes and goes changes nothing."""
     return needed if needed > present or needed * _LOWERED_BY <= present else present

@@ -10,7 +10,7 @@ _ROUNDING_PCT = 1e-6
 
 
 def is_everybody(pct: float) -> bool:
-    """Return whether a sum of weights, in percent, is all of them."""
+    """Return whether weights in percent add up to all requests."""
     return abs(pct - HUNDRED_PCT) <= _ROUNDING_PCT
 
 
@@ -33,7 +33,7 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A person moved the traffic past the controller, which must take that up before it writes again."""
+    """A person moved the traffic without the controller, which must take that up before it writes again."""
 
     reason: str
     by: str
@@ -45,7 +45,7 @@ class TrafficTable:
     """Weights by version, in percent, summing to 100; written whole, in one atomic step.
 
     ``generation`` grows by one with each write, whoever writes. ``known_good`` is the version that a rollback goes to
-    without asking anybody; ``override`` marks a table that a person wrote past the controller.
+    without asking anybody; ``override`` marks a table that a person wrote without the controller.
     """
 
     model: str
@@ -65,12 +65,12 @@ class TrafficTable:
 
     @property
     def asked(self) -> frozenset[str]:
-        """The versions that get requests of users, or copies of them."""
+        """The versions that get users' requests, or copies of them."""
         return frozenset({*self.weights_pct, *([self.mirror.version] if self.mirror is not None else [])})
 
     @property
     def needed(self) -> frozenset[str]:
-        """The same, and the version that a rollback goes to."""
+        """The same, plus the version that a rollback goes to."""
         return self.asked | ({self.known_good} if self.known_good else frozenset())
 
     def share_of(self, version: str) -> float:

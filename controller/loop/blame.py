@@ -1,4 +1,4 @@
-"""The sources that are in question where an action fails, and what an error says of the candidate."""
+"""The sources that may be to blame when an action fails, and what an error says about the candidate."""
 
 from collections.abc import Mapping
 
@@ -48,7 +48,8 @@ _SOURCE_OF_ERROR: Mapping[type[Exception], Source] = {
 
 
 def _is_of_candidate(release: Release, action: Action) -> bool:
-    """Return whether what went wrong for good says something of the candidate. Everything else is stable's, or ours."""
+    """Return whether a permanent failure says something about the candidate. Everything else is stable's problem, or
+    ours."""
     if isinstance(action, Serve | Probe):
         return action.version.number == release.candidate.number
     return isinstance(action, RunSuites)
@@ -57,8 +58,8 @@ def _is_of_candidate(release: Release, action: Action) -> bool:
 def found_by(
     release: Release, action: Action, error: SerinError | ArtifactError | SuiteError | OSError | MemoryError
 ) -> Fact:
-    """Return what an error says. Of the candidate only where it is about the candidate and asking again will not
-    help."""
+    """Return what an error says. It counts against the candidate only if it is about the candidate and asking again
+    will not help."""
     if isinstance(error, TransientError | ConflictError):
         return Unreachable(error.source, str(error))
     about_us = isinstance(error, RefusedRequestError)  # what we asked was not taken: nothing that the version has done

@@ -1,5 +1,5 @@
-"""The models that need a turn. Of hundreds of models next to none does at any moment: what each is, and whether time
-asks for anything, is seen at a glance, and a turn is left for the few that stand otherwise than they were left."""
+"""The models that need a turn. Of hundreds of models hardly any does at a given moment: a quick check of each one's
+state, and of whether something is due, leaves a turn to the few that have changed since their last one."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from controller.ports.runtime import DeploymentStatus
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The model as it is seen without asking anything of it. ``wanted``: what the alias ``candidate`` points at.
+    """The model as it can be seen without asking anything. ``wanted``: what the alias ``candidate`` points at.
     ``edited``: the table is not as Serin wrote it."""
 
     table: TrafficTable | None
@@ -23,8 +23,8 @@ class Glance:
 
 
 def stands_as_left(release: Release | None, seen: Glance) -> bool:
-    """Return whether the traffic is what the release asks for, all that is needed runs, nothing else does, and nothing
-    new is wanted; without a release, what is routed to."""
+    """Return whether the traffic is what the release asks for, exactly what is needed is running, and nothing new is
+    wanted; without a release, what is routed to is what is needed."""
     if not _runs(_needed(release, seen.table), seen.running):
         return False
     if release is None:
@@ -43,8 +43,8 @@ def stands_as_left(release: Release | None, seen: Glance) -> bool:
 
 
 def next_moment_s(release: Release | None, *, after_s: float) -> float:
-    """Return the unix time of the next deadline, or end of the least time of a canary step, after ``after_s``; infinite
-    where there is none."""
+    """Return the unix time after ``after_s`` of the next deadline, or of the end of a canary step's minimum time;
+    infinite if there is none."""
     if release is None or release.phase not in OBSERVED:
         return math.inf
     moments = [release.deadline_at_s]

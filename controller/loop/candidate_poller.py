@@ -1,4 +1,4 @@
-"""Watch the registry for versions that want to be released. Polling is the truth; a webhook only makes it sooner."""
+"""Watch the registry for versions that are to be released. Polling decides; a webhook only makes it faster."""
 
 import math
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ Aliases = Mapping[str, Mapping[str, str]]  # by model
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The version; None: there is none, or nobody tells (``answered``)."""
+    """The version; None: there is none, or the registry does not answer (``answered``)."""
 
     version: Version | None
     answered: bool = True
 
 
 class CandidatePoller:
-    """The poller of what the alias ``candidate`` points at. The aliases of all models are asked for at once, at most
-    every ``poll_s``, and less often while nobody answers; who a candidate is, of each model by itself. Any thread may
-    ask."""
+    """The poller of what the alias ``candidate`` points at. The aliases of all models are asked for in one request, at
+    most every ``poll_s``, and less often while the registry does not answer; details of a candidate are asked for model
+    by model. Any thread may ask."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class CandidatePoller:
         self._refused: dict[str, CandidateRefusedError] = {}
 
     def hint(self) -> None:
-        """Somebody says that the registry changed: ask again at the next occasion."""
+        """The registry is said to have changed: ask again at the next occasion."""
         with self._lock:
             self._due_s = -math.inf
             self._turn += 1
@@ -103,7 +103,7 @@ class CandidatePoller:
         return found.version
 
     def standing(self, model: str) -> str | None:
-        """The number that the alias ``candidate`` stands at, as it was read last: "": at none, None: it was not yet."""
+        """The number that the alias ``candidate`` pointed at when it was last read: "": at none; None: not read yet."""
         with self._lock:
             return self._aliases.get(model, {}).get(CANDIDATE, "") if model in self._told else None
 

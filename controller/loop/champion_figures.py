@@ -47,7 +47,7 @@ class FiguresReader:
         self._read: dict[str, _Read] = {}
 
     def look(self, policy: ReleasePolicy, version: str, at_s: float) -> Figures:
-        """Return the figures of the version. A source that does not answer is named, and the others are told."""
+        """Return the figures of the version. A source that does not answer is named, and the others are reported."""
         model, troubles = policy.model, list[str]()
         read = self._read.get(model)
         if read is None or read.version != version:

@@ -1,5 +1,5 @@
 """The watch does not end with the release: every few minutes the version that serves everybody is looked at, from the
-same sources, and retraining is asked for where it has become surely worse, or what it is asked has moved."""
+same sources, and retraining is asked for if it has become provably worse, or if what it is asked has drifted."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 300.0
 FIRST_LOOK_S: Final = 10.0
-"""After a start: then twice as long each time, so that one soon sees what is known."""
+"""The first interval after a start; each one after it is twice as long, so that people soon see what is known."""
 _IDS_MAX: Final = 200_000  # of samples that are read in one go
 _FIGURES_AT_ONCE: Final = 2  # models whose counters are read in one call, so that no other follower waits long
 
@@ -78,7 +78,7 @@ class ChampionWatch:
         return dict(self._told)
 
     def catch_up(self) -> None:
-        """Look, where it is time to; a little at a time.
+        """Look if it is time to, a little at a time.
 
         Raises:
             SerinError: the store or the journal cannot be read or written; nothing is lost by it.
@@ -128,8 +128,8 @@ class ChampionWatch:
         return seen.more
 
     def _serving(self, model: str) -> str | None:
-        """Return the version that most users get: while nobody says, the one that was watched last, for what is passed
-        over now is not read again. None where there is none."""
+        """Return the version that most users get; while that is not known, the one that was watched last, because what
+        is skipped now is never read again. None if there is none."""
         try:
             table = self._ports.traffic.read(model)
         except SerinError as error:
@@ -139,7 +139,7 @@ class ChampionWatch:
         return max(table.weights_pct, key=table.share_of) if table is not None else None
 
     def _of(self, model: str, version: str, now_s: float) -> Watched:
-        """Return what is known of the version: one that comes back goes on where it was left."""
+        """Return what is known about the version: one that comes back continues where it stopped."""
         known = self._watched.get(model)
         if known is None:
             return Watched(self._new(model, version, now_s))

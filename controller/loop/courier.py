@@ -1,5 +1,5 @@
-"""The courier: takes messages from the queue to their targets, each target by a thread of its own. What hangs or fails
-there keeps no round, no rollback and no other target waiting."""
+"""The courier: it takes messages from the queue to their targets, with one thread per target. What hangs or fails there
+delays no round, no rollback and no other target."""
 
 import logging
 import threading
@@ -20,7 +20,7 @@ POLL_S: Final = 1.0
 BACKOFF_FIRST_S: Final = 2.0
 BACKOFF_MAX_S: Final = 300.0
 GIVEN_UP_AFTER_S: Final = 86_400.0
-"""A notice that did not arrive for so long is told no more."""
+"""A notice that could not be delivered for this long is given up."""
 _LAST_MOMENT_S: Final = 1.0
 _PAUSE_MAX_S: Final = 30.0  # of a target that fails, before another of its messages is tried
 
@@ -34,8 +34,8 @@ class Tally:
 
 
 class Courier:
-    """Delivers to the channels what is due, at the least once each. ``leads``: whether this controller is the one that
-    does so."""
+    """Delivers what is due to the channels, each at least once. ``leads``: whether this controller is the one that does
+    so."""
 
     def __init__(
         self, queue: NoticeQueue, channels: Sequence[Channel], clock: Clock, leads: Callable[[], bool] = lambda: True
@@ -50,7 +50,7 @@ class Courier:
 
     @property
     def tallies(self) -> Mapping[str, Tally]:
-        """Return what came of the attempts, by target. Any thread may ask."""
+        """Return the results of the attempts, by target. Any thread may ask."""
         return self._tallies
 
     def turn(self, channel: Channel) -> float:
@@ -107,8 +107,8 @@ def backoff_s(attempts: int) -> float:
 
 @contextmanager
 def delivering(courier: Courier, channels: Sequence[Channel]) -> Iterator[None]:
-    """Deliver while the block lasts. At its end what is being told has a moment to be marked so; a thread that hangs
-    at its target does not keep the process from ending."""
+    """Deliver while the block lasts. At its end a delivery under way has a moment to be marked as done; a thread that
+    hangs at its target does not keep the process from ending."""
     stopping = threading.Event()
 
     def run(channel: Channel) -> None:

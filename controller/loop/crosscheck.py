@@ -1,4 +1,4 @@
-"""The words of one source, held against what another one does: more cannot have been sampled than was asked.
+"""The claims of one source, checked against another: no more can have been sampled than was asked.
 
 Sums over the release. What came in up to the look *before* is compared with the requests that were counted up to this
 one, so that a count which is a scrape or two late is no contradiction; and nothing is said within what chance and the
@@ -48,7 +48,7 @@ class Arrived:
 
     @property
     def begun(self) -> bool:
-        """Return whether every source has told where it stood when the sums began."""
+        """Return whether every source has said where it stood when the sums began."""
         return BEGUN.keys() <= self.sums.keys()
 
     def of_pairs(self) -> dict[str, int]:
@@ -70,20 +70,20 @@ class Arrived:
 
 
 def asked(counts: GatewayCounts) -> dict[str, int]:
-    """Return what a look adds, by the gateway."""
+    """Return what a look adds, according to the gateway."""
     live = {f"asked {version}": max(arm.requests, counts.sent[version]) for version, arm in counts.live.items()}
     return live | {f"copied {version}": copies for version, copies in counts.copies.items()}
 
 
 def answered(counts: MetricCounts) -> dict[str, int]:
-    """Return what a look adds, by the replicas."""
+    """Return what a look adds, according to the replicas."""
     texts = {f"texts {version}": sum(used.token_counts) for version, used in counts.usage.items()}
     copies = {f"copies answered {version}": sum(arm.latency_counts) for version, arm in counts.shadow.items()}
     return texts | copies | {f"answered {version}": arm.requests for version, arm in counts.live.items()}
 
 
 def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int]:
-    """Return what a look adds, by the sampled answers."""
+    """Return what a look adds, according to the sampled answers."""
 
     def number(answers: AnswerCounts) -> int:
         return sum(answers.classes.values())
@@ -178,7 +178,7 @@ def unpaired(before: Arrived, now: Arrived, versions: tuple[str, str]) -> Iterat
 
 
 def _at_most(requests: int, captured: float, texts: float) -> float:
-    """The most samples of so many requests that there can be, but for a chance of less than one in a million.
+    """The largest number of samples that so many requests can give, but for a chance of less than one in a million.
 
     Requests are sampled, each with all of its texts, so few long lists make more of chance than many short ones. How
     long they are is known by the mean (``texts``) and by what a request may hold: the squares of their lengths sum up

@@ -1,4 +1,4 @@
-"""The shares of live requests that the gateway dealt, held against those that were written for it.
+"""The shares of live requests that the gateway dealt, checked against those that were written for it.
 
 Requests are dealt one by one, so the candidate's are a binomial part of all of them. The bounds of its true share hold
 at every look at once (`gates.stats.share`): watching all the time makes no false alarm.
@@ -17,7 +17,7 @@ from gates.evidence import Fault
 from gates.stats.share import ShareState
 
 ALPHA: Final = 1e-6
-"""The chance that a gateway which deals rightly is doubted in one step."""
+"""The chance that a gateway that deals correctly is doubted in one step."""
 
 _FOLLOWED_S: Final = 2.0
 """After users were first seen to be answered by the table: for clocks of other machines, and the last worker."""
@@ -43,10 +43,10 @@ def dealt(release: Release, users: GatewayCounts | None) -> Dealt:
 
 
 def judged(release: Release, seen: Dealt, share: float) -> tuple[Dealt, Sequence[Fault]]:
-    """Return what is kept of the sums, and the fault, where the gateway is in doubt.
+    """Return what is kept of the sums, and the fault if the gateway is in doubt.
 
-    The requests by which it is found out count no further: it would be in doubt for as long as a release lasts, however
-    well it deals since. It is believed again once as many others have been dealt as it was told.
+    The requests that revealed it are not counted any longer, or it would be in doubt for the rest of the release,
+    however well it deals afterwards. It is trusted again once as many others have been dealt as it was told.
     """
     found = tuple(mismatch(release, seen, share))
     if found:
@@ -60,9 +60,10 @@ def judged(release: Release, seen: Dealt, share: float) -> tuple[Dealt, Sequence
 
 
 def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
-    """Yield the sentence, where the requests cannot have been dealt by the share (0 to 1) that was written.
+    """Yield the fault if the requests cannot have been dealt by the share (0 to 1) that was written.
 
-    Requests that are dealt by the hash of a header are no draws of their own: few users with many of them say nothing.
+    Requests that are dealt by the hash of a header are not independent draws: a few users with many requests prove
+    nothing.
     """
     able = release.able
     if not seen.total or release.sticky:

@@ -1,4 +1,4 @@
-"""Watch how fast each service spends its own error budget: one that burns too fast gets no new version meanwhile."""
+"""Watch how fast each service burns its own error budget: one that burns too fast gets no new version meanwhile."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,8 @@ POLL_S: Final = 15.0
 
 @dataclass(slots=True)
 class _Known:
-    """The findings of when the service was last asked about. ``rows`` are those that fire, by what was said of them."""
+    """The findings when the service was last asked about. ``rows``: the rows that fire, each with what was said about
+    it."""
 
     asked_at_s: float
     reason: str = ""
@@ -33,9 +34,9 @@ class ErrorBudget:
         self._known: dict[str, _Known] = {}
 
     def overspent(self, policy: ReleasePolicy) -> str | None:
-        """Return why no new version may come now, in one sentence; None while the budget allows it.
+        """Return why no new version may be released now, in one sentence; None while the budget allows it.
 
-        The sentence stays the same while the same rows of the table fire, with the numbers of the moment when they
+        The sentence stays the same while the same rows of the table fire, with the numbers from the moment when they
         began to.
 
         Raises:

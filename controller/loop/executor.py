@@ -1,4 +1,4 @@
-"""Carry out what a release wants done, and say what was found. One helper an action; each is safe to repeat."""
+"""Carry out the actions that a release needs, and say what was found. One helper per action; each is safe to repeat."""
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -76,14 +76,14 @@ from suites.cases import SuiteError
 log = logging.getLogger(__name__)
 
 OVERDUE_S: Final = 5.0
-"""A source that has not answered for so long is away."""
+"""A source that has not answered for this long is away."""
 
 NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
 
 _REPLAYS: Final = "replays"  # the threads of nothing else
 _REPLAYED_S: Final = 10.0
 _EARLIER_TOLD: Final = 10  # looks
-"""A stretch of a replay: so long after the end of shadow the last request may be asked."""
+"""The length of one stretch of a replay: the last request may be asked this long after shadow has ended."""
 
 _CHANGING: Final = (Serve, Route, MoveChampion, FreezeModel)
 """What something outside is another for. The fence of the store keeps an old leader from its journal alone."""
@@ -107,7 +107,7 @@ class World:
 
 
 class Executor:
-    """Performs actions; what went wrong comes back as a fact too, never as an exception."""
+    """Performs actions; what went wrong is returned as a fact as well, never raised as an exception."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Executor:
         }
 
     def execute(self, release: Release, action: Action) -> tuple[Fact, ...]:
-        """Return what was found by carrying out the action, now or in a job that was begun for it before."""
+        """Return what was found by carrying out the action, now or in a job that was begun for it earlier."""
         if isinstance(action, Route | FreezeModel):  # of this machine, and nothing else may come in between
             return self._performed(release, action)
         source = SOURCES[type(action)]
@@ -207,7 +207,7 @@ class Executor:
     def _run(
         self, policy: ReleasePolicy, serving: ServingPolicy, version: Version, artifact: Artifact
     ) -> DeploymentStatus:
-        """Whatever keeps a process from being started is ours: what the version itself does is in the status."""
+        """Whatever keeps a process from being started is our problem: what the version itself does is in the status."""
         spec = DeploymentSpec(
             policy.model, artifact.version, policy.objectives_ms, policy.replica, serving, policy.start_timeout_s
         )

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 PATIENCE_S: Final = 0.2
-"""What rounds wait for one job, all together, so that what is quick is done in the round that asked for it."""
+"""The time that all rounds together wait for one job, so that quick work is done in the round that asked for it."""
 COMPUTING: Final = frozenset({"models", "glances"})
-"""The pools whose work is computing, and waiting only now and then."""
+"""The pools whose work is mostly computing, with little waiting."""
 COMPUTING_MAX: Final = 3
 _QUICK_S: Final = 0.03  # what is waited for with a turn in hand
 _TURN_WITHIN_S: Final = 0.75  # several times what one waits for in a fleet of hundreds
@@ -228,7 +228,7 @@ class ThreadedJobs:
         return any(pool.busy() for pool in tuple(self._pools.values()))
 
     def close(self) -> None:
-        """Begin nothing more. What runs ends by itself, or with the process."""
+        """Begin nothing more. What is running ends by itself, or with the process."""
         with self._lock:
             self._closed = True
             for pool in self._pools.values():

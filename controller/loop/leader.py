@@ -1,4 +1,4 @@
-"""One controller of a database is at work; this one leads, or stands by until it may."""
+"""One controller of a database works at a time; this one leads, or stands by until it may."""
 
 import logging
 import threading
@@ -20,7 +20,8 @@ def _nothing() -> None:
 
 
 class Leader:
-    """Holds the lease of one controller process: once at most. Who has lost it knows too much that is old, and ends."""
+    """Holds the lease of one controller process, at most once. A controller that has lost it knows too much that is out
+    of date, and ends."""
 
     def __init__(
         self,
@@ -30,7 +31,7 @@ class Leader:
         lease_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``holder``: a name that no other process goes by now."""
+        """``holder``: a name that no other process uses now."""
         self._leadership = leadership
         self._holder = holder
         self._taken: Callable[[], None] = _nothing
@@ -61,8 +62,9 @@ class Leader:
                     self._leadership.release(self._lease)
 
     def leads(self) -> bool:
-        """Return whether this controller may act now. One whose last beat is older than its lease asks first: it may
-        have slept. While the store does not answer, who led goes on: nothing can be recorded then, by nobody."""
+        """Return whether this controller may act now. One whose last heartbeat is older than its lease asks first,
+        because it may have slept. While the store does not answer, the leader carries on: nobody can record anything
+        then."""
         if self._lease is not None and self._monotonic() - self._renewed_s < self._lease_s:
             return True
         self.turn()
@@ -70,11 +72,11 @@ class Leader:
 
     @property
     def has_lease(self) -> bool:
-        """Return whether the lease was ours at the last beat. Nobody is asked."""
+        """Return whether this controller had the lease at its last heartbeat, without asking anybody."""
         return self._lease is not None
 
     def fence(self) -> int:
-        """Return the fence that is written with.
+        """Return the fence to write with.
 
         Raises:
             ConflictError: another controller leads.
@@ -84,7 +86,7 @@ class Leader:
         return self._lease.fence
 
     def turn(self) -> None:
-        """Give a beat, or ask for the lease."""
+        """Send a heartbeat, or ask for the lease."""
         with self._turning:
             asked_s = self._monotonic()
             try:

@@ -1,7 +1,8 @@
-"""The ledger of a release: what it has gone by, recorded in the journal or kept in memory while that cannot take it.
+"""The ledger of a release: the events that it acted on, recorded in the journal, or kept in memory while the journal
+cannot take them.
 
-Journal first, but for what exposes nobody (`docs/decisions/0505-back-before-it-is-recorded.md`): what was seen is kept
-until it can be written, and users go back before it is recorded.
+Journal first, except for what exposes nobody (`docs/decisions/0505-back-before-it-is-recorded.md`): what was seen is
+kept until it can be written, and users are rolled back before that is recorded.
 """
 
 import logging
@@ -38,7 +39,7 @@ _UNWRITTEN_MAX = 32  # events; then what was gathered is read again
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A release and how many entries its journal holds. ``unwritten``: events, each with its time, that the release has
-    gone by and the journal could not take yet."""
+    acted on but that the journal could not take yet."""
 
     release: Release
     sequence: int
@@ -46,12 +47,12 @@ class Standing:
 
     @property
     def words_taken_up(self) -> frozenset[str]:
-        """Return the ids of commands that were taken up by what is not written yet."""
+        """Return the ids of commands that were taken up by events that are not written yet."""
         return frozenset(event.command_id for event, _ in self.unwritten if isinstance(event, CommandTaken))
 
 
 class Ledger:
-    """Writes what one model's releases go by."""
+    """Writes the events that one model's releases act on."""
 
     def __init__(
         self, world: World, journal: Journal, fence: Callable[[], int | None], leads: Callable[[], bool]
@@ -77,7 +78,7 @@ class Ledger:
         return standing
 
     def record(self, standing: Standing, events: Sequence[Event], found: Sequence[Fact]) -> Standing:
-        """Write what was decided of the facts, and what was not written before.
+        """Write what was decided on the facts, and what could not be written before.
 
         Raises:
             TransientError: the journal cannot take it, and the release may not go on without.
@@ -94,8 +95,8 @@ class Ledger:
             return Standing(after, standing.sequence, unwritten)
 
     def caught_up(self, standing: Standing) -> Standing:
-        """Write what the journal could not take, as far as it takes it now. Raises ConflictError as `append`: it may
-        have taken it, and its answer was lost."""
+        """Write what the journal could not take before, as far as it can now. Raises ConflictError as `append`: it may
+        have written it, and its answer was lost."""
         try:
             return self.append(standing.release, standing.sequence, standing.unwritten)
         except TransientError as error:
@@ -103,9 +104,9 @@ class Ledger:
             return standing
 
     def _goes_on(self, release: Release, events: Sequence[Event], unrecorded: TransientError) -> bool:
-        """Return whether the release goes on by events that the journal cannot take now: on a full disk, say. Evidence
-        is gathered and judged, and users go back where they have to. Should this process end before it is written, what
-        is gathered is read again, and the table says why it stands as it does."""
+        """Return whether the release may act on events that the journal cannot take now, for example because the disk
+        is full. Evidence is gathered and judged, and users are rolled back if necessary. If this process ends before
+        they are written, what was gathered is read again, and the table says why it is as it is."""
         if all(isinstance(event, _GATHERED) for event in events):
             log.warning("%s: what was seen is kept in memory: %s", release.id, unrecorded)
             return True

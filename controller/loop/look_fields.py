@@ -1,4 +1,4 @@
-"""The fields of a look, from what its sources told."""
+"""The fields of a look, from what its sources reported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ def counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, A
 
 
 def by_users(counts: MetricCounts, stable: str) -> Mapping[str, Any]:
-    """Stable's by the users who asked; nothing where nobody tells who they are."""
+    """The noise of stable by the users who asked; nothing if it is not known who they are."""
     parts = counts.users.get(stable, ())
     return {"stable_users": parts, "users_edges_ms": USER_EDGES_MS} if parts else {}
 
@@ -104,7 +104,7 @@ def pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfi
 
 
 def profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:
-    """Answers of a class that neither version has are no answers of theirs, and are left out."""
+    """Answers of a class that neither version has cannot be theirs, and are left out."""
     used = usage or Usage(replicas=0)
     sampled = answers or AnswerCounts({}, ())
     return Profile(

@@ -104,7 +104,7 @@ def _start_s(release: Release, counts: MetricCounts | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Answers of the sources; None where one gave none."""
+    """Answers of the sources; None for one that gave none."""
 
     counts: MetricCounts | None
     users: GatewayCounts | None
@@ -119,7 +119,7 @@ def _evidence(
     classes: tuple[str, ...],
     stable: Manifest | None,
 ) -> dict[str, Any]:
-    """Return what was told as fields of a look."""
+    """Return what was reported, as fields of a look."""
     release, arms, counts, found = reading.release, reading.versions, told.counts, told.samples
     both_ways = release.mirrors_both_ways
     fields: dict[str, Any] = {}
@@ -163,7 +163,7 @@ class _Reading:
         self.labelled = sources.labelled
 
     def no_classes(self) -> SampleEvidence | None:
-        """Nothing is read: which names are classes is not known, and a label that is read counts once."""
+        """Nothing is read, because it is not known which names are classes, and each label is read only once."""
         reason = "the packages of both versions are not verified yet, so their classes are not known"
         self.faults += [Fault(LABELS, reason), Fault(PREDICTIONS, reason)]
         return None
@@ -188,7 +188,7 @@ class _Reading:
         return counts
 
     def users(self, taken: Users) -> GatewayCounts | None:
-        """Nothing where it is left out, and the next look begins to count: that users got nothing now was our doing."""
+        """Nothing if it is left out, and the next look begins to count: that users got no answers now was our doing."""
         before = self.cursors
         if taken is Users.LEFT_OUT:
             self.cursors = replace(before, gateway=None, started_again_s=self._now_s)
@@ -214,7 +214,7 @@ class _Reading:
     def cross_check(
         self, counts: MetricCounts | None, users: GatewayCounts | None, found: SampleEvidence | None, *, mirrored: bool
     ) -> None:
-        """Hold against each other what the sources told so far. What one did not tell comes with a later look.
+        """Compare what the sources have reported so far. What one did not report comes with a later look.
 
         The sums begin with one look, the first that every source told. After a gap, in which Envoy may have begun anew
         unseen, those of live requests begin again: what came in before is of requests that they do not have. Those of
@@ -243,8 +243,8 @@ class _Reading:
             self.faults += crosscheck.contradictions(before, now, self.versions, captured=captured, copied=copied)
 
     def dealt(self, users: GatewayCounts | None, share: float) -> None:
-        """Hold the shares that the gateway dealt against the one that was written: another one says something of the
-        gateway, and nothing of the candidate."""
+        """Check the share that the gateway dealt against the one that was written: a difference says something about
+        the gateway, and nothing about the candidate."""
         kept, faults = dealing.judged(self.release, dealing.dealt(self.release, users), share)
         self.cursors = replace(self.cursors, dealt=kept)
         self.faults += faults
@@ -314,7 +314,7 @@ class _Reading:
         return found
 
     def _watched(self, samples: Samples) -> tuple[str, ...]:
-        """Return the slices that are watched without being named: chosen once, by what stable answered lately."""
+        """Return the slices that are watched without being named: chosen once, by stable's recent answers."""
         policy = self.release.policy.gates.accuracy_slices
         if policy is None:
             return ()
@@ -348,7 +348,7 @@ class _Reading:
 
 
 def _all_mirrored(table: TrafficTable) -> bool:
-    """Return whether each live request has a copy: a version that serves all of them by itself has nobody to send it
+    """Return whether each live request has a copy: a version that serves all of them alone has no other to send copies
     to."""
     everything = table.mirror is not None and table.mirror.pct == HUNDRED_PCT
     return everything and all(table.copied_to(version) is not None for version in table.weights_pct)

@@ -1,4 +1,4 @@
-"""The policies as they stand, one a model, of all the sources that keep some."""
+"""The current policies, one per model, from all the sources that hold some."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ class CurrentPolicies:
         return policy is None or policy.while_stable_restarts is WhileStableRestarts.FALLBACK
 
     def _read(self, place: int, source: PolicySource) -> bool:
-        """Take in what the source says, and return whether that is anything new."""
+        """Take in what the source says, and return whether anything in it is new."""
         try:
             found = source.documents()
         except TransientError as error:
@@ -104,6 +104,7 @@ class CurrentPolicies:
         self._current, self.faults = current, faults
 
     def _in_order(self) -> Iterator[tuple[str, ReleasePolicy]]:
-        """By source. A copy that a person or a program left beside it ("intent (copy).yaml") takes none's place."""
+        """The documents by source. A copy that a person or a program left beside one ("intent (copy).yaml") does not
+        replace it."""
         for followed in self._followed:
             yield from sorted(followed.items(), key=lambda of: (PurePath(of[0]).stem != of[1].model, of[0]))

@@ -1,4 +1,4 @@
-"""The log of which policy a model had when: every change of one stands in the model's stream of the journal."""
+"""The log of which policy a model had when: every change is recorded in the model's stream of the journal."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,8 +18,8 @@ _KINDS: Final = (PolicyRead.__name__, PolicyGone.__name__)
 
 
 class PolicyLog:
-    """The policies, as they are read; what changed is recorded at the same time. A journal that cannot be written keeps
-    nobody from following them: it is told at the next reading."""
+    """The policies as they are read; what changed is recorded at the same time. A journal that cannot be written does
+    not keep them from taking effect: it is written at the next reading."""
 
     def __init__(
         self, policies: Policies, journal: Journal, clock: Clock, fence: Callable[[], int | None] = lambda: None

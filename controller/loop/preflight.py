@@ -16,7 +16,7 @@ TOKENS_GATE = "preflight.tokens"
 
 
 def package_refused(error: ArtifactError) -> Verdict:
-    """The package's files are not what its manifest says, or of a kind that is never loaded."""
+    """The verdict on a package whose files are not what its manifest says, or of a kind that is never loaded."""
     reason = f"The package is refused: {error}. Register the version again from its checkpoint."
     return Verdict(PACKAGE_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason)
 
@@ -32,7 +32,7 @@ def judged_task(task: Task) -> str | None:
 
 
 def origin_of(manifest: Manifest) -> Origin | None:
-    """Return where the version comes from; None where its manifest does not say."""
+    """Return where the version comes from; None if its manifest does not say."""
     lineage, temperature = manifest.lineage, manifest.temperature
     if lineage is None and temperature is None:
         return None

@@ -1,4 +1,4 @@
-"""Ask running replicas the cases of suites. A text that a replica refuses is our file's fault, never a version's."""
+"""Ask running replicas the cases of suites. A text that a replica refuses is the file's fault, never a version's."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

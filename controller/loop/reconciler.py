@@ -1,6 +1,7 @@
-"""One model: what is seen of it is decided, recorded and carried out. Journal first, so that it can be killed anywhere.
+"""The loop of one model: what is seen of it is judged, decided, recorded and carried out. Journal first, so that it can
+be killed anywhere.
 
-What is done is derived from the recorded state at every step (`core.actions.plan`), so a controller that starts again
+The actions are derived from the recorded state at every step (`core.actions.plan`), so a controller that is restarted
 asks for the same things and goes on.
 """
 
@@ -54,7 +55,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The things that a round saw, once: what people ask for, by model, and the freezes in force."""
+    """The things that a round reads once: what people ask for, by model, and the freezes in force."""
 
     asked: Mapping[str, Sequence[Command]]
     freezes: Sequence[Freeze]
@@ -62,7 +63,7 @@ class Observed:
 
 
 def _unfenced() -> int | None:
-    """For one controller that shares its database with nobody."""
+    """The fence of a controller that shares its database with no other."""
     return None
 
 
@@ -124,13 +125,13 @@ class Reconciler:
 
     @property
     def is_calm(self) -> bool:
-        """Return whether nothing is awaited but time, labels and traffic."""
+        """Return whether only time, labels and traffic are awaited."""
         if not self._is_known or self._step_s:
             return False
         return self._standing is None or self._standing.release.phase is Phase.HELD or self._rests(self._standing)
 
     def glance(self) -> bool:
-        """Return whether everything stands as the last turn left it; False where that cannot be told."""
+        """Return whether everything is as the last turn left it; False if that is not known."""
         standing = self._standing
         try:
             seen = Glance(
@@ -148,7 +149,7 @@ class Reconciler:
         return standing.release.phase in OBSERVED and standing.release.routed
 
     def forget(self) -> None:
-        """Read the journal again: somebody wrote, or it is not known whether we did."""
+        """Read the journal again: somebody else wrote to it, or it is not known whether this controller did."""
         self._is_known = False
         self._due_at_s = -math.inf
 
@@ -301,7 +302,7 @@ class Reconciler:
 
     # --- a release goes on ---------------------------------------------------------------------------------------
     def _drive(self, standing: Standing, facts: Sequence[Fact], observed: Observed) -> None:
-        """Carry out, decide and record until nothing changes that would ask for something else."""
+        """Carry out, decide and record until nothing changes any more."""
         frozen: list[Fact] = [FrozenBy(one) for one in observed.freezes if one.model in (self.model, ANY_MODEL)]
         frozen += [BudgetSpent(observed.unknown, Source.FREEZES)] if observed.unknown else []
         if standing.unwritten:
@@ -347,7 +348,7 @@ class Reconciler:
         return found
 
     def _words(self, known: Sequence[Fact]) -> list[Fact]:
-        """Return what people said of this model that must be heard before anything that cannot be undone."""
+        """Return what people asked for this model that must be heard before anything that cannot be undone."""
         heard = {fact.command.id for fact in known if isinstance(fact, Asked)}
         try:
             waiting = self._books.inbox.waiting()
@@ -358,8 +359,8 @@ class Reconciler:
         return [Asked(command) for command in mine if command.ask in WAYS_BACK]
 
     def _budget_of(self, release: Release) -> list[Fact]:
-        """Asked while the release could still expose more users, and others than its own answer already. A release is
-        not begun while nobody can tell; one that goes on is held by its looks then."""
+        """Asked while the release could still expose more users, and only if another version serves users already. A
+        release is not begun while the answer is not known; one that is under way is then held by its looks."""
         if release.stable is None or release.purpose is not Purpose.PROMOTE or release.phase not in _UNSETTLED:
             return []
         try:

@@ -1,4 +1,4 @@
-"""Recorded requests asked again of both versions, one after the other and never faster than the policy says.
+"""Recorded requests that both versions are asked again, one after the other and never faster than the policy says.
 
 A part of the work at a time: what was answered is kept after every few, so that a controller that is killed, or
 another one, goes on where this one had come to.

@@ -1,4 +1,4 @@
-"""The running Envoy as it tells of itself, asked at its admin socket, which only this user may open."""
+"""The running Envoy as it describes itself at its admin socket, which only this user may open."""
 
 import json
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ class LiveRoutes:
 
 
 class EnvoyAdmin:
-    """Every method raises TransientError where nobody answers, PermanentError where somebody else does. All read only,
-    but ``remember``."""
+    """Every method raises TransientError if nothing answers, and PermanentError if something else than Envoy does. All
+    are read-only except ``remember``."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -52,14 +52,14 @@ class EnvoyAdmin:
             raise PermanentError(f"{path} does not say where Envoy's admin interface is: {error!r}") from error
 
     def is_ready(self) -> bool:
-        """Return whether Envoy has read its files and listens; False where nobody answers."""
+        """Return whether Envoy has read its files and listens; False if nothing answers."""
         try:
             return ask_at_socket(self._socket, _READY_PATH, timeout_s=_ANSWER_WITHIN_S)[0] == 200
         except OSError:
             return False
 
     def route_configuration(self, name: str) -> LiveRoutes | None:
-        """Return what Envoy routes by; None where it has not taken anything in yet."""
+        """Return what Envoy routes by; None if it has not accepted anything yet."""
         for config in self._dump("dynamic_route_configs"):
             if config.get("route_config", {}).get("name") == name:
                 told = str(config.get("version_info", ""))
@@ -74,12 +74,12 @@ class EnvoyAdmin:
         return next((int(revision) for revision in told if revision.isdecimal()), 0)
 
     def clusters(self) -> ClusterDocument:
-        """Clusters that Envoy can route to now, with who answers in them."""
+        """Clusters that Envoy can route to now, with the replicas that answer in them."""
         told = self._dump("dynamic_endpoint_configs", "include_eds&")
         return ClusterDocument.of_assignments(one["endpoint_config"] for one in told)
 
     def remembered(self, prefix: str) -> dict[str, str]:
-        """Return what Envoy was told to remember under names that begin so."""
+        """Return what Envoy was told to remember under names with this prefix."""
         entries = self._document("/runtime").get("entries", {})
         return {name: entry["final_value"] for name, entry in entries.items() if name.startswith(prefix)}
 

@@ -45,14 +45,14 @@ def write_bootstrap(
     names: Iterable[str] = (),
     files_max: int | None = None,
 ) -> Path:
-    """Write what Envoy starts from, keeping the tables and clusters that are there, and return the bootstrap file. What
-    stands there already is not written again; what was damaged or deleted is put back.
+    """Write the files that Envoy starts from, keeping existing tables and clusters, and return the bootstrap file. A
+    file that is already right is not written again; one that was damaged or deleted is restored.
 
     ``names``: the hosts that clients may ask for, with or without a port, besides those of loopback. ``files_max``: how
     many files Envoy may have open, of which clients never get all.
 
     The admin interface, which can end Envoy, is a Unix socket that only this user may open. On ``admin_port`` of
-    loopback whoever is on this machine may read whether Envoy is ready, and its counts.
+    loopback any user of this machine may read whether Envoy is ready, and its counts.
 
     Raises:
         PermanentError: there is no place for the socket, or a file cannot be written.
@@ -95,8 +95,7 @@ def write_bootstrap(
 
 
 def bootstrap_digest(directory: Path) -> str:
-    """Return the digest of what Envoy is started from: one that was started from something else is not what is wanted
-    now."""
+    """Return the digest of what Envoy is started from: an Envoy that was started from something else is out of date."""
     return hashlib.sha256((directory / BOOTSTRAP_FILE).read_bytes()).hexdigest()
 
 
@@ -123,7 +122,7 @@ def is_ready(directory: Path) -> bool:
 
 
 def _admin_socket(directory: Path) -> Path:
-    """In the directory; where that makes too long a path for a socket, in a private folder for short ones.
+    """The socket's path in the directory; if that is too long for a socket, in a private folder with a short path.
 
     Raises:
         PermanentError: that folder is somebody else's, or its path is too long as well.

@@ -1,4 +1,5 @@
-"""Edits of the route file by somebody else: what was made of a model's route, and by whom as far as the file tells."""
+"""Edits of the route file by somebody else: what a model's route was changed to, and by whom, as far as the file
+shows."""
 
 import pwd
 from datetime import UTC, datetime
@@ -9,8 +10,8 @@ from controller.core.traffic import Drift
 
 
 def edit_of(document: RouteDocument, model: str, file: Path) -> Drift | None:
-    """Return what somebody made of the model's route in the file that the document was read from; None where it stands
-    as it was written."""
+    """Return what somebody changed in the model's route, in the file that the document was read from; None if it is as
+    it was written."""
     digest = document.edit(model)
     if digest is None:
         return None
@@ -24,7 +25,8 @@ def edit_of(document: RouteDocument, model: str, file: Path) -> Drift | None:
 
 
 def _last_writer(file: Path) -> tuple[str, str]:
-    """The owner of the file, and when it was written last: whoever edited it, unless Serin wrote the file since."""
+    """The owner of the file, and when it was last written: whoever edited it, unless Serin has written the file
+    since."""
     try:
         found = file.stat()
         when = f"at {datetime.fromtimestamp(found.st_mtime, UTC):%Y-%m-%d %H:%M:%S} UTC"

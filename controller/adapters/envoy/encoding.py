@@ -21,9 +21,9 @@ _COPY_TO_HEADER = "x-serin-copy-to"  # between Envoy's weights and its mirror: w
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """The options that hold for every request of a model, whichever version serves it.
+    """The options that apply to every request for a model, whichever version serves it.
 
-    Requests with the same value of ``sticky_header`` keep their version, and stay with a canary while its weight grows.
+    Requests with the same value of ``sticky_header`` stay on their version, also on a canary while its weight grows.
     """
 
     sticky_header: str | None = None

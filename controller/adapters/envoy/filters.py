@@ -1,4 +1,4 @@
-"""The filters that every request passes before it is routed: Envoy gives it one name, and turns strangers away.
+"""The filters that every request passes before it is routed: Envoy gives it a single id, and turns strangers away.
 
 All of it by filters of Envoy's own. A Lua script could do the same; it costs a request three times as much, and when it
 fails, Envoy lets the request through.
@@ -67,13 +67,13 @@ def usable_request_id() -> dict[str, Any]:
 
 
 def no_strangers(port: int, hosts: Iterable[str]) -> dict[str, Any]:
-    """Lets through what is meant for this gateway, by a loopback name or one of ``hosts``, and sent by no foreign page.
+    """Lets through requests that are meant for this gateway, by a loopback name or one of ``hosts``, and that no page
+    of another origin sent.
 
     A page whose name its owner points at this machine (DNS rebinding) cannot choose the Host that its browser sends. A
     page that posts here has its Origin sent along, and one that only fetches, where it stands to us.
 
-    Raises:
-        UsageError: what is no host, with or without a port.
+    Raises: UsageError: a name is not a host, with or without a port.
     """
     names = [_pattern(name) for name in hosts]
     own = "|".join(re.escape(name) for name in LOOPBACK_NAMES)
@@ -96,7 +96,7 @@ def no_strangers(port: int, hosts: Iterable[str]) -> dict[str, Any]:
 
 
 def refusals() -> dict[str, Any]:
-    """Return what a stranger is told, in the form of every other error. A replica's own 403 goes through as it is."""
+    """Return what a stranger is told, in the form of every other error. A replica's own 403 is passed on unchanged."""
     is_refusal = {"status_code_filter": {"comparison": {"op": "EQ", "value": _runtime(_FORBIDDEN)}}}
     told = {"filter": is_refusal, "body_format_override": {"json_format": _REFUSAL}}
     return {"mappers": [told]}

@@ -1,4 +1,4 @@
-"""A rollback that no file can take, on a disk that can only be read: Envoy holds it in memory until one can.
+"""A rollback that no file can record, because the disk is read-only: Envoy holds it in memory until a file can.
 
 Envoy's weights in memory go before those of its file. Beside them it remembers who asked, why, and of which generation
 the table is, so that nothing else has to. Standard library only, and quick to import.
@@ -49,7 +49,7 @@ def hold(directory: Path, before: TrafficTable, rolled_back: TrafficTable) -> No
 
 
 def held(directory: Path) -> Mapping[str, str]:
-    """Return what the running Envoy routes by in memory alone: by model, the version that gets everything.
+    """Return what the running Envoy routes by only in memory: by model, the version that gets everything.
 
     Raises:
         TransientError or PermanentError: it does not say.
@@ -65,8 +65,8 @@ def forget(directory: Path, model: str) -> None:
 
 
 def settle(directory: Path) -> tuple[str, ...]:
-    """Write down what Envoy holds in memory alone, and have it forgotten once Envoy routes by the file; a sentence for
-    each model.
+    """Write what Envoy holds only in memory to the file, and make Envoy forget it once it routes by the file; a
+    sentence for each model.
 
     Raises:
         TransientError: the file cannot be written yet, or Envoy does not answer.

@@ -51,7 +51,7 @@ class RouteProgress:
                 self._found = _Found(self._clock_s() - _ASKED_AGAIN_S, self._found.served, self._found.accepted)
 
     def of(self, revision: int, written_at_s: float) -> tuple[WriteStage, str]:
-        """Return how far the revision has come, and why no further. ``written_at_s``: since when it is there.
+        """Return how far the revision has got, and why no further. ``written_at_s``: since when it exists.
 
         Raises:
             PermanentError: something else answers in Envoy's place.
@@ -72,7 +72,7 @@ class RouteProgress:
         return stage, why if not 0 <= waited_s < _STUCK_S else ""
 
     def _asked(self, revision: int) -> _Found:
-        """One caller asks; those who come meanwhile wait for what it is told."""
+        """One caller asks; others who come meanwhile wait for its answer."""
         with self._lock:
             found, now_s = self._found, self._clock_s()
             if found is not None:
@@ -115,5 +115,5 @@ def _refusal(log: Path | None, *, since_s: float) -> str:
 
 
 def _shortened(said: str) -> str:
-    """Envoy repeats the whole file before it comes to the point."""
+    """The reason without the file, all of which Envoy repeats before it comes to the point."""
     return said if len(said) <= _SAID_MAX else f"… {said[-_SAID_MAX:]}"

@@ -42,7 +42,7 @@ class RollbackResult:
 def rollback_route(
     routes_file: Path, model: str, reason: str, by: str, at_s: float, to_version: str | None = None
 ) -> RollbackResult:
-    """Send every request of the model to its known good version (or ``to_version``), past the controller.
+    """Send every request for the model to its known good version (or ``to_version``), without the controller.
 
     Needs the files beside ``routes_file`` and nothing else. Safe to repeat: each call records who asked and why.
     The controller finds the override and takes it up before it writes again.
@@ -137,7 +137,7 @@ def _running(directory: Path, model: str) -> tuple[str, ...]:
 
 
 def _deployed(cluster: str) -> tuple[tuple[str, str], ...]:
-    """Its model and version; nothing where it is no deployment's."""
+    """Its model and version; nothing if it is not a deployment's."""
     try:
         return (deployed(cluster),)
     except NameRefusedError:

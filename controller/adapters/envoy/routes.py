@@ -5,7 +5,7 @@ file can disagree with this one. One more route tells by which revision of the f
 how a write is seen to be served. In its metadata is the ledger: what was written for each model, and in which
 revision, so that an edit by somebody else is seen.
 
-Standard library only, and quick to import: the on-call rollback stands on it.
+Standard library only, and quick to import, because the on-call rollback uses it.
 """
 
 import json
@@ -83,7 +83,7 @@ class RouteDocument:
 
     @property
     def deleted(self) -> tuple[str, ...]:
-        """The models whose routes somebody else took away."""
+        """The models whose routes somebody else deleted."""
         return tuple(model for model in self._written or () if model not in self._routes)
 
     def table(self, model: str) -> TrafficTable | None:

@@ -39,8 +39,8 @@ _kept: dict[Path, tuple[tuple[int, ...], Any]] = {}  # files as they were read l
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """The contents of a file, now or before: ``damage`` says what is wrong with the file, and ``source`` where this was
-    found."""
+    """The contents of a file, current or earlier: ``damage`` says what is wrong with the file, and ``source`` where
+    these were found."""
 
     document: T
     damage: str = ""
@@ -99,8 +99,7 @@ def write_clusters(directory: Path, document: ClusterDocument) -> None:
 
 
 def mend_routes(directory: Path) -> tuple[str, ...]:
-    """Put back the routes if they were damaged or deleted, and make a copy that is missing; a sentence for what was put
-    back.
+    """Restore the routes if they were damaged or deleted, and a copy that is missing; a sentence for what was restored.
 
     Raises:
         PermanentError: as ``read_routes``.
@@ -234,7 +233,7 @@ def _put(path: Path, text: str) -> None:
 
 
 def _put_copy(path: Path, text: str) -> None:
-    """Not being able to is no failure of the write: the running Envoy is asked where the copy lags behind."""
+    """A failure here does not fail the write: if the copy is out of date, the running Envoy is asked."""
     try:
         replace_file(_copy_of(path), text)
     except TransientError:

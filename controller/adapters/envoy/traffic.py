@@ -1,4 +1,4 @@
-"""The data plane on one machine: Envoy, told what to do by the files that it follows."""
+"""The data plane on one machine: Envoy, controlled by the files that it follows."""
 
 import ipaddress
 import time
@@ -77,7 +77,7 @@ class EnvoyTraffic:
         return read_routes(self._directory).table(model)
 
     def write(self, table: TrafficTable, *, over: Drift | None = None) -> None:
-        """Replace the model's table. Writing the table that stands there already changes nothing.
+        """Replace the model's table. Writing the table that is already there changes nothing.
 
         Raises:
             ConflictError: the stored generation is not the one before, or the route was edited, and is not as ``over``.
@@ -105,7 +105,7 @@ class EnvoyTraffic:
         self._progress.forget()
 
     def retreat(self, model: str, to: str | None, override: Override) -> TrafficTable:
-        """As the on-call rollback: it has room on a full disk, and where nothing can be written Envoy holds it."""
+        """As the on-call rollback does: it has space on a full disk, and if nothing can be written, Envoy holds it."""
         file = self._directory / ROUTES_FILE
         done = rollback_route(file, model, override.reason, override.by, override.at_s, to_version=to)
         self._progress.forget()
@@ -145,7 +145,7 @@ class EnvoyTraffic:
             self._write_addresses(found, read_routes(self._directory), addresses)
 
     def drop_endpoint(self, model: str, version: str) -> None:
-        """Take the version's addresses away, once neither the table nor the running Envoy sends anything to it.
+        """Remove the version's addresses, once neither the table nor the running Envoy sends anything to it.
 
         Raises:
             PermanentError: the table still routes to it.
@@ -223,7 +223,7 @@ class EnvoyTraffic:
 
 
 def _is_next(table: TrafficTable, document: RouteDocument, over: Drift | None) -> bool:
-    """False where the very table is stored already: a repeated call."""
+    """False if exactly this table is stored already: the call was repeated."""
     stored, edit = document.table(table.model), document.edit(table.model)
     generation = stored.generation if stored else 0
     if edit is not None and (over is None or over.digest != edit):

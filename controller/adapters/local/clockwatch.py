@@ -1,5 +1,4 @@
-"""The watch for somebody's setting this machine's clock. Nothing here goes by it; records of later hours bear another
-time."""
+"""The watch for changes to this machine's clock. Nothing here depends on it, but later records carry another time."""
 
 import time
 from collections.abc import Callable

@@ -9,7 +9,8 @@ from controller.ports.runtime import DeploymentSpec
 
 
 def serving_command(spec: DeploymentSpec, package: Path, port_file: Path, extra: Sequence[str] = ()) -> list[str]:
-    """Serve the package in that folder with this very Python. Of flags that are given twice the version's own count."""
+    """Serve the package in that folder with this same Python. If a flag is given twice, the version's own value
+    counts."""
     return [
         *(sys.executable, "-m", "serving", "--artifact", str(package)),
         *version_flags(spec),

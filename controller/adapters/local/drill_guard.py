@@ -1,10 +1,10 @@
-"""The guard of a drill: a process of its own that lets what was stopped go on, should the drill die.
+"""The guard of a drill: a separate process that lets what was stopped go on if the drill dies.
 
     python -m controller.adapters.local.drill_guard
 
-Reads one JSON line on standard input, says ``ready``, and waits for the word ``done``. Where the pipe ends without it
-(a drill that was killed), or the time is over, it has the processes go on, and runs the command that it was given. It
-is there before anything is stopped.
+Reads one JSON line on standard input, says ``ready``, and waits for the word ``done``. If the pipe ends without it (the
+drill was killed), or the time is over, it lets the processes go on, and runs the command that it was given. It is
+running before anything is stopped.
 """
 
 import json
@@ -32,8 +32,8 @@ class Guard:
     """Keeps a guard beside this process while the block lasts."""
 
     def __init__(self, stopped: Sequence[ProcessIdentity], within_s: float, afterwards: Sequence[str] = ()) -> None:
-        """``within_s``: they go on then, whatever the drill says. ``afterwards``: a command that is run where the drill
-        did not end by itself."""
+        """``within_s``: they go on after this time, whatever the drill says. ``afterwards``: a command to run if the
+        drill did not end by itself."""
         self._order = {"stopped": [asdict(one) for one in stopped], "within_s": within_s, "run": list(afterwards)}
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -99,7 +99,7 @@ def main() -> int:
 
 
 def _is_done(within_s: float) -> bool:
-    """Return whether the drill says so in time."""
+    """Return whether the drill says ``done`` in time."""
     until_s, said = time.monotonic() + within_s, b""
     while (left_s := until_s - time.monotonic()) > 0:
         if not select.select([sys.stdin.fileno()], [], [], left_s)[0]:

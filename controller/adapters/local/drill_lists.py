@@ -1,4 +1,5 @@
-"""Lists of long texts, one after another as any client could send them, and short texts beside them: who waits."""
+"""Lists of long texts, one after another as any client could send them, with short texts beside them: which of them
+wait."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""News of a drill: facts found out by looking while it lasts, each told once."""
+"""News of a drill: facts that are found while it lasts, each reported once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class News:
-    """The part of an injection that looks what became of it. ``look`` adds what it finds to ``_told``."""
+    """The part of an injection that looks for its effects. ``look`` adds what it finds to ``_told``."""
 
     _told: list[str] = field(default_factory=list, init=False)
 

@@ -1,4 +1,4 @@
-"""A replica on a package whose tokenizer is another one's: the digests are right, the golden texts are not."""
+"""A replica on a package with a foreign tokenizer: the digests are right, but the golden texts are not."""
 
 import json
 import os
@@ -29,8 +29,8 @@ _HEALTH_WITHIN_S = 0.5
 
 @dataclass
 class AlteredPackage(News):
-    """A replica started on a copy of a package, two words of its vocabulary exchanged. It is known to no gateway and no
-    controller, and ends with this process, however that ends (Linux)."""
+    """A replica started on a copy of a package in which two words of the vocabulary are swapped. No gateway and no
+    controller knows it, and it ends with this process, however that ends (Linux)."""
 
     spec: DeploymentSpec
     package: Path
@@ -114,7 +114,7 @@ def _copied(file: Path, to: Path, *, linked: bool) -> None:
 
 
 def _altered(package: Path) -> tuple[str, str]:
-    """Exchange two words that a golden text has, write digests that fit, and return the words."""
+    """Swap two words that a golden text has, write matching digests, and return the words."""
     manifest, _ = read_manifest(package)
     path = package / TOKENIZER_FILE
     tokenizer = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Requests that a drill sends one by one, and what became of each."""
+"""Requests that a drill sends one by one, and the result of each."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ from serving.contract import DRILL_REQUEST_PREFIX, REQUEST_ID_HEADER
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """``how``: the status, or the kind of error where no answer came. ``says_when``: whether it says when to come
+    """``how``: the status, or the kind of error if there was no answer. ``says_when``: whether it says when to try
     again. ``said``: the body."""
 
     how: str
@@ -37,7 +37,7 @@ def asked(
     timeout_s: float,
     ca_file: Path | None = None,
 ) -> Answered:
-    """Post the document as JSON, under an id by which it is no sample of what users ask; return what came of it.
+    """Post the document as JSON, with an id that keeps it out of the samples of what users ask; return the result.
     ``ca_file``: the CA of an https server, if not a known one."""
     began_s = time.monotonic()
     parts, connection = urlsplit(url), _connection(url, timeout_s, ca_file)

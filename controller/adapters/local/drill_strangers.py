@@ -1,5 +1,5 @@
-"""Requests of nobody who may ask, and what became of them: the answers, and what a witness has of them. On the machine
-itself that is the log of who asked, and that no text is in any log."""
+"""Requests from strangers, and their results: the answers, and what a witness knows of them. On the machine itself the
+witness is the access log, and the absence of the texts from all logs."""
 
 import secrets
 import threading
@@ -22,13 +22,13 @@ _TAIL_BYTES: Final = 2**24
 
 
 class Witness(Protocol):
-    """The one who is told of refusals besides those who are refused."""
+    """The witness of refusals besides those who are refused."""
 
     def begin(self) -> None:
         """Take what there is by now for what was before."""
 
     def told(self) -> str:
-        """Return what it has of refusals since, in a sentence; empty where nothing."""
+        """Return what it knows of refusals since then, in a sentence; empty if nothing."""
 
     def checks(self, sent: int, word: str) -> Sequence[Check]:
         """Return what it found once so many were sent, all with this word."""
@@ -36,7 +36,7 @@ class Witness(Protocol):
 
 @dataclass
 class Strangers:
-    """``body``: makes the request's body of a word that is nowhere else."""
+    """``body``: makes the request's body from a word that occurs nowhere else."""
 
     url: str
     body: Mapping[str, object]
@@ -100,7 +100,8 @@ class Strangers:
 
 @dataclass
 class Logs:
-    """Implements ``Witness``. ``access_log``: says who asked; ``folders``: of logs, in which the word must not be."""
+    """Implements ``Witness``. ``access_log``: says who asked; ``folders``: log folders in which the word must not
+    occur."""
 
     access_log: Path
     folders: Sequence[Path]

@@ -1,4 +1,4 @@
-"""Failures that are injected into replicas of this machine, by signals to what their records name."""
+"""Failures that are injected into replicas of this machine, by signals to the processes in their records."""
 
 import signal
 import threading
@@ -27,8 +27,8 @@ _GO_SHARE: Final = 0.25  # of the time that they are stopped
 
 @dataclass
 class Slowed:
-    """Replicas that are stopped and let go in turns. The guard, which knows them, lets them go should this process
-    die; without it nothing is stopped."""
+    """Replicas that are stopped and released in turns. The guard, which knows them, releases them if this process dies;
+    without it nothing is stopped."""
 
     records: Sequence[Record]
     stopped_ms: float
@@ -94,8 +94,8 @@ class Slowed:
 
 @dataclass
 class Killed(News):
-    """One process ended by SIGKILL: an inference worker of a replica, or the replica with all that it runs. Nothing is
-    to be undone: what ran is started again by whoever keeps it."""
+    """One process killed with SIGKILL: an inference worker of a replica, or the replica with all that it runs. Nothing
+    has to be undone: whatever keeps it running restarts it."""
 
     directory: Path
     record: Record
@@ -173,6 +173,6 @@ class Killed(News):
 
 
 def requests_that_were_cold(metrics: str) -> int:
-    """Return the requests that met a replica cold, by its own metrics since its start."""
+    """Return the number of requests that reached a replica cold, by its own metrics since its start."""
     lines = (line for line in metrics.splitlines() if line.startswith(COLD_REQUESTS_METRIC))
     return round(sum(float(line.rpartition(" ")[2]) for line in lines))

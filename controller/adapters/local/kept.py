@@ -1,4 +1,4 @@
-"""The processes that a home keeps running: recorded in a file of it, and marked in their environment besides."""
+"""The processes that a home keeps running: recorded in one of its files, and marked in their environment."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _KEPT_BY = "kept_by"  # of each entry: the home that it is of, for a copy of the
 
 
 class KeptRecord:
-    """The record as its supervisor writes it. It is written again where it could not be, or where it was changed."""
+    """The record as its supervisor writes it. It is written again if that failed, or if it was changed."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / PROCESSES_FILE

@@ -1,4 +1,4 @@
-"""Labelled texts of production in files of suites."""
+"""Labelled production texts in files of suites."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ _Stamp = tuple[int, int]
 
 
 class SuiteTexts:
-    """Implements ``KnownTexts``. A file is read again once it is another one."""
+    """Implements ``KnownTexts``. A file is read again when it has changed."""
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[_Stamp, Suite]] = {}

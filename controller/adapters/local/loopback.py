@@ -1,4 +1,4 @@
-"""Small questions asked of servers on this machine. Standard library only, and quick to import."""
+"""Small requests to servers on this machine. Standard library only, and quick to import."""
 
 import errno
 import itertools
@@ -109,7 +109,7 @@ def post_json(url: str, body: str, *, token: str, timeout_s: float) -> tuple[int
 
 
 def ask_at_socket(path: Path, target: str, *, timeout_s: float, method: str = "GET") -> tuple[int, bytes]:
-    """Ask who listens at a Unix socket for the target. Raises as ``get`` does."""
+    """Ask the server at a Unix socket for the target. Raises as ``get`` does."""
     connection = _connection("localhost", None, timeout_s)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(timeout_s)

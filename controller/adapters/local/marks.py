@@ -1,4 +1,4 @@
-"""Processes that we keep bear a mark in their environment: whose they are, and as what they run.
+"""Processes that Serin keeps have a mark in their environment: whose they are, and what they run as.
 
 The records in files are quicker to read and say more. Where those are damaged or gone, or could not be written on a
 full disk, the marks tell what runs, so that nothing is started twice and nothing is left behind.
@@ -43,7 +43,7 @@ def running_marked(keeper: Path) -> dict[str, ProcessIdentity]:
 
 
 def keeper_of(pid: int) -> str:
-    """The folder that the process is kept for; empty where it bears no mark, or none that can be seen."""
+    """The folder that the process is kept for; empty if it has no mark, or none that can be seen."""
     return _environment(pid).get(_KEEPER, "")
 
 

@@ -1,4 +1,4 @@
-"""Our processes that have nearly as many files open as they may: what needs one more is refused."""
+"""Processes of ours that have nearly reached their limit of open files: whatever needs one more is refused."""
 
 import os
 import resource
@@ -28,13 +28,13 @@ def may_open_as_many_files_as_allowed() -> None:
 
 
 def files_at_most() -> int | None:
-    """Return how many files this process, and what it starts, may have open; None: as many as they like."""
+    """Return how many files this process, and what it starts, may have open; None: there is no limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
 
 
 def short_of_files(groups: Mapping[int, str]) -> Iterator[tuple[str, OpenFiles]]:
-    """Yield the processes of these process groups that may open hardly one more, each by the name of its group."""
+    """Yield the processes of these process groups that can hardly open another file, each by the name of its group."""
     for pid in psutil.pids():
         try:
             name = groups.get(os.getpgid(pid))

@@ -60,7 +60,7 @@ class PackageStore:
             raise TransientError(Source.PACKAGES, f"{whose} has changed ({damage}), and {error}") from error
 
     def place(self, model: str, version: Version) -> Path:
-        """The folder of a package that was obtained before. Whoever reads it verifies it.
+        """The folder of a package that was obtained earlier. The reader has to verify it.
 
         Raises:
             TransientError: it is not here any more.
@@ -124,7 +124,7 @@ class PackageStore:
         return registered.fingerprint if registered.source_id == version.source_id else ""
 
     def _fetched(self, model: str, version: Version) -> Artifact:
-        """Verified before it takes its place: what stands there was right once."""
+        """The package is verified before it replaces what is there, which was right once."""
         registered = self._registry.version(model, version.number)
         if version.source_id and registered.source_id != version.source_id:
             was, now = version.source_id, registered.source_id

@@ -58,10 +58,10 @@ def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
     rate = min(seen.hour_per_s, seen.day_per_s)
     average = "the last hour's" if rate == seen.hour_per_s else "the last day's"
     if rate <= 0:
-        return Need(ALL, "it is not known how many requests come")
+        return Need(ALL, "it is not known how many requests arrive")
     labels = seen.labels
     if labels is None:
-        return Need(ALL, "it is not known how many labels come")
+        return Need(ALL, "it is not known how many labels arrive")
     traffic = ReleaseTraffic(
         requests_per_s=_power(rate),
         steps=(),
@@ -71,7 +71,7 @@ def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
         label_delay_s=_power(labels.delay_s),
     )
     ratio = least_ratio(policy, traffic)
-    need = "its gates need all" if ratio == ALL else "its gates need no more"
+    need = "its gates need all of them" if ratio == ALL else "its gates need no more"
     reason = f"{need} at {average} {rate:.3g} requests a second, {100 * labels.ratio:.3g} % of them labelled"
     return Need(ratio, reason)
 
@@ -82,7 +82,7 @@ def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
     if drift is None:
         return Need(BETWEEN_MIN, "no gate compares with the time before a release")
     if seen.day_per_s <= 0:
-        return Need(ALL, "it is not known how many requests come")
+        return Need(ALL, "it is not known how many requests arrive")
     needed = MARGIN * REFERENCE_ANSWERS_MAX / (seen.day_per_s * drift.reference_s)
     ratio = min(max(2.0 ** math.ceil(math.log2(needed)), BETWEEN_MIN), ALL)
     rate = f"the last day's {seen.day_per_s:.3g} requests a second"
