@@ -328,10 +328,7 @@ def _digest_key(file: Path | None, model: str) -> bytes:
 
 
 def check_trace_url(url: str) -> None:
-    """
-    Raises:
-        ValueError: spans could not go there.
-    """
+    """Raises: ValueError: spans could not be sent there."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"--trace-url must start with http:// or https://, got {url!r}")
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter.otlp.proto.http") is None:
@@ -412,7 +409,7 @@ def hold(arguments: argparse.Namespace) -> None:
 
 
 def check_fingerprint(fingerprint: str, registered: str | None) -> None:
-    """Raise ArtifactError where the artifact, whole as it is, is another one than was registered."""
+    """Raise ArtifactError if the artifact, although intact, is not the one that was registered."""
     if registered is not None and fingerprint != registered:
         raise ArtifactError(MANIFEST_FILE, f"has the fingerprint {fingerprint}, but {registered} was registered")
 
@@ -423,13 +420,13 @@ def refuse(error: Exception) -> int:
 
 
 def lacking(error: Exception) -> int:
-    """Say that this machine, not the artifact, is in the way, and return the exit status."""
+    """Say that the problem is this machine and not the artifact, and return the exit status."""
     print(one_line(f"this machine cannot serve it now: {error or type(error).__name__}"), file=sys.stderr)
     return EXIT_SHORTAGE
 
 
 def write_ports(path: Path, ports: Sequence[int]) -> None:
-    """One a line, whole or not at all: who waits for the file never reads half a number."""
+    """Write one port per line, all at once: a reader that waits for the file never sees half a number."""
     whole = path.with_name(f".{path.name}.{os.getpid()}")
     whole.write_text("".join(f"{port}\n" for port in ports))
     whole.replace(path)

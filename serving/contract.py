@@ -1,7 +1,7 @@
 """The names that serving, the controller, the Prometheus rules and the dashboards share.
 
-Every metric name, label, header and route is written here once; nothing else in the project types one again.
-Standard library only, so that whoever needs a name pays nothing for it.
+Every metric name, label, header and route is written here once; nothing else in the project repeats one. Standard
+library only, so that importing a name costs nothing.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ LABELS_ROUTE: Final = "/v1/labels"
 LABEL_REQUESTS_ROUTE: Final = "/v1/label-requests"
 PREDICTIONS_SCHEMA: Final = "serin.predictions/v1"
 CAPTURE_RATIO_FIELD: Final = "capture_ratio"
-"""Of the answer to predictions: the share of requests that is to be sampled from now on; 0, or `CAPTURE_RATIO_MIN` to
-1. An answer without it says nothing, and a replica that does not know it goes on as it was started."""
+"""The field, in the answer to predictions, with the share of requests to sample from now on; 0, or `CAPTURE_RATIO_MIN`
+to 1. An answer without it says nothing, and a replica that does not know it goes on as it was started."""
 CAPTURE_RATIO_MIN: Final = 1e-6
 ASKS_EVERY_S: Final = 10.0
-"""A replica that has no predictions to send sends an empty batch so often, for the answer's sake."""
+"""The interval at which a replica without predictions to send sends an empty batch, to get the answer."""
 
 GATEWAY_HOST: Final = "serin.localhost"
 """The Host that the gateway sends to replicas, whatever name clients ask it by. Browsers resolve names of localhost
@@ -45,7 +45,8 @@ themselves, so nobody can point this one elsewhere first."""
 # --- headers ---------------------------------------------------------------------------------------------------------
 REQUEST_ID_HEADER: Final = "x-request-id"
 DRILL_REQUEST_PREFIX: Final = "serin-drill-"
-"""What the ids of a drill's own requests begin with: users' requests to everybody, but no sample of what users ask."""
+"""The prefix of the ids of a drill's own requests: everything treats them as users' requests, but they are no sample of
+what users ask."""
 USABLE_REQUEST_ID: Final = "[!-~]{1,128}"  # what is kept of a caller's: printable, no spaces; any other is replaced
 MODEL_VERSION_HEADER: Final = "x-serin-model-version"
 TAGS_HEADER: Final = "x-serin-tags"  # attributes of the request that slices are made of: "lang=en, channel=app"
@@ -61,9 +62,9 @@ TRACE_RESPONSE_HEADER: Final = "traceresponse"  # of answers that were traced: t
 
 
 class Traffic(StrEnum):
-    """The kind of a request: a user waits for ``live`` answers, nobody for ``shadow`` ones.
+    """The kind of a request: a user waits for ``live`` answers, and nobody for ``shadow`` ones.
 
-    The port that it came in by tells, never a header: a client could write that.
+    The port that it arrived on decides, never a header, which a client could write.
     """
 
     LIVE = "live"
@@ -289,7 +290,7 @@ class NameRefusedError(ValueError):
 
 
 def check_model_name(name: str) -> str:
-    """The name, which is fit to be part of a file's name, a URL, a header, a metric's label and a log, unchanged.
+    """The name, unchanged, if it can be part of a file name, a URL, a header, a metric's label and a log.
 
     The one rule for models' names, wherever they come from. MLflow allows more; a model that is called otherwise there
     is renamed in the registry, which keeps its versions.
@@ -313,7 +314,7 @@ def check_model_name(name: str) -> str:
 
 
 def class_name_problem(name: str) -> str | None:
-    """Return why a class cannot be called so; None where it can.
+    """Return why a class cannot have this name; None if it can.
 
     The one rule for classes' names, asked when a version is registered: a name that the controller takes with samples
     and labels, and that stays on its line wherever it is shown.
@@ -351,8 +352,7 @@ def deployment_name(model: str, version: str) -> str:
 def deployed(name: str) -> tuple[str, str]:
     """The model and the version of a deployment's name.
 
-    Raises:
-        NameRefusedError: no deployment can be called so.
+    Raises: NameRefusedError: no deployment can have this name.
     """
     model, between, version = name.rpartition(_BETWEEN)
     if not between:
@@ -369,8 +369,7 @@ def replica_name(model: str, version: str, number: int = 1) -> str:
 def replica_of(name: str) -> tuple[str, str, int]:
     """The model, the version and the number of a replica's name.
 
-    Raises:
-        NameRefusedError: no replica can be called so.
+    Raises: NameRefusedError: no replica can have this name.
     """
     deployment, between, number = name.rpartition("-")
     if between and number.isdecimal() and number.isascii():

@@ -11,7 +11,7 @@ from typing import Final
 from controller.core.phases import BEFORE_EXPOSURE, BEFORE_PROMOTION
 from controller.core.release import EXPOSED, TERMINAL, Phase, Purpose, Release
 from controller.ports.suites import SuiteProgress
-from controller.report.words import PHASE_WORDS, duration, listed
+from controller.report.words import became, duration, listed
 from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 
@@ -51,7 +51,7 @@ def _awaited(  # noqa: PLR0911 - one branch a reason to wait
     faults = "; ".join(f"no {source}: {why}" for source, why in sorted(release.faults.items()))
     number, model = release.candidate.number, release.model
     if release.phase in TERMINAL:
-        return Awaited(f"Version {number} {_over(PHASE_WORDS[release.phase], _ended(release.reason))}")
+        return Awaited(f"Version {number} {_over(became(release), _ended(release.reason))}")
     if release.phase is Phase.HELD:
         ways = f'serin resume {model} --reason "..." (it goes on), or serin abort {model} --reason "..."'
         return Awaited(f"A person has to decide: {_ended(release.reason)}", way_on=ways)

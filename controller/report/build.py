@@ -7,7 +7,7 @@ from itertools import islice
 from controller.core.events import Judged, Looked
 from controller.core.origin import in_words
 from controller.core.policy import ReleasePolicy
-from controller.core.release import Phase, Purpose, Release
+from controller.core.release import Release
 from controller.errors import PermanentError
 from controller.journal.chain import canonical_json
 from controller.journal.codec import entry_of, release_of
@@ -25,7 +25,7 @@ from controller.report.tallies import (
     TraceTally,
     reliability,
 )
-from controller.report.words import PHASE_WORDS, listed
+from controller.report.words import became, listed
 from controller.skew import own_release
 from gates.suite_evidence import SuiteFile
 from gates.verdict import Stage
@@ -116,13 +116,10 @@ _ORDER = tuple(Stage)
 
 def conclusion_of(release: Release) -> Conclusion:
     """Where the release stands, in one sentence, and the reason that is on record."""
-    what = PHASE_WORDS[release.phase]
-    if release.purpose is Purpose.RESTORE and release.phase in (Phase.PROMOTED, Phase.PROMOTING):
-        what = "was restored" if release.phase is Phase.PROMOTED else "is being restored"
     because = ""
     if release.blamed:
         because = f" because {listed(release.blamed)} failed"
-    headline = f"Version {release.candidate.number} of {release.model} {what}{because}."
+    headline = f"Version {release.candidate.number} of {release.model} {became(release)}{because}."
     return Conclusion(release.phase, headline, release.reason, release.blamed)
 
 

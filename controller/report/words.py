@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.core.counted import agreed, counted
-from controller.core.release import Phase
+from controller.core.release import Phase, Purpose, Release
 from gates.evidence import LabelSource
 from gates.outcome import Outcome
 from gates.verdict import Limit, Rule, Verdict
@@ -31,6 +31,8 @@ PHASE_WORDS = {
     Phase.ABORTED: "was aborted",
 }
 
+_RESTORE_WORDS = {Phase.PROMOTING: "is being restored", Phase.PROMOTED: "was restored"}
+
 _UNITS_S = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 
@@ -38,6 +40,12 @@ def phase_title(phase: Phase, weight_pct: float | None = None) -> str:
     """``Canary 5 %`` for a step, else the phase's name."""
     name = phase.value.replace("_", " ").capitalize()
     return name if weight_pct is None else f"{name} {weight_pct:g} %"
+
+
+def became(release: Release) -> str:
+    """Return what has become of the release's version so far; one that a rollback brought back was restored."""
+    words = PHASE_WORDS[release.phase]
+    return _RESTORE_WORDS.get(release.phase, words) if release.purpose is Purpose.RESTORE else words
 
 
 def oddities(source: LabelSource) -> tuple[str, ...]:

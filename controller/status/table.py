@@ -159,7 +159,7 @@ def _progress(found: Awaited, now_s: float) -> Iterator[Text]:
     bar = f"{'█' * full}{'░' * (_BAR - full)} {100 * found.there:.0f} %"
     at_s = found.settled_at_s
     if at_s is None:
-        told = "; no rate yet to tell when"
+        told = "; too early to say when"
     elif at_s <= now_s:
         told = ", about now"
     else:

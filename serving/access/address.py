@@ -10,8 +10,8 @@ _PREFIX_BITS: Final = 64  # of IPv6 addresses: whoever has one usually has all o
 
 
 class Addresses:
-    """``X-Forwarded-For`` is believed only from trusted proxies: from its end back to the first address that is none.
-    Anybody else could write there what he likes."""
+    """``X-Forwarded-For`` is believed only from trusted proxies: from its end back to the first address that is not one
+    of them. Anybody else could write anything there."""
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:
         """Raises ValueError for what is neither an address nor a network."""
@@ -54,7 +54,7 @@ def _canonical(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether nobody but this machine can reach it."""
+    """Return whether only this machine can reach it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

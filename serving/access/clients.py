@@ -11,7 +11,7 @@ CREDENTIALS_BYTES_MAX = 8192
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client: the name that its token or its issuer gives it. Limits do not hold for an ``unlimited`` one."""
+    """A client: the name that its token or its issuer gives it. Limits do not apply to an ``unlimited`` one."""
 
     name: str
     unlimited: bool = False
@@ -23,14 +23,13 @@ class Authenticator(Protocol):
     async def client(self, token: bytes) -> Client:
         """Return whose token this is.
 
-        Raises:
-            RefusedError: nobody's, or not any more.
+        Raises: RefusedError: the token is nobody's, or no longer valid.
         """
         ...
 
 
 def unauthorized(refusal: Refusal, message: str) -> RefusedError:
-    """401 as RFC 6750 has it: without credentials no error is named, with bad ones ``invalid_token`` is."""
+    """401 as in RFC 6750: no error is named without credentials, and ``invalid_token`` with bad ones."""
     challenge = 'Bearer realm="serin"'
     if refusal is not Refusal.NO_TOKEN:
         challenge += f', error="invalid_token", error_description="{message}"'

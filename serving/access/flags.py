@@ -1,4 +1,4 @@
-"""The flags of ``python -m serving`` that say who may ask."""
+"""The flags of ``python -m serving`` that say who may send requests."""
 
 import argparse
 import os
@@ -87,7 +87,8 @@ def _jwt(arguments: argparse.Namespace) -> JwtSettings | None:
 
 
 def _try(settings: AccessSettings) -> None:
-    """Find what a replica could not follow before it listens, not in a process of it. Costs nothing by default."""
+    """Find settings that a replica could not follow before it listens, and not in one of its processes. Costs nothing
+    by default."""
     if settings == AccessSettings():
         return
     from serving.access.guard import Guard

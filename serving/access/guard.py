@@ -1,4 +1,5 @@
-"""The guard lets a request in, or not: by whose it is, and whether that client may ask for more just now."""
+"""The guard that lets requests in or refuses them: depending on whose they are, and on whether that client may send
+more right now."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,10 +17,10 @@ _NOT_COUNTED: Final = frozenset({INFO_ROUTE, METRICS_ROUTE})
 
 
 class Guard:
-    """One for the HTTP process. Where neither authentication nor limits are set, everybody walks through."""
+    """The guard of one HTTP process. If neither authentication nor limits are set, everybody is let in."""
 
     def __init__(self, settings: AccessSettings) -> None:
-        """Raises ValueError where the settings cannot be followed, in one line that says why."""
+        """Raises ValueError if the settings cannot be followed, in one line that says why."""
         self._addresses = Addresses(settings.trusted_proxies)
         self._authenticator = authenticator_of(settings)
         self._open = _OPEN | {METRICS_ROUTE} if settings.open_metrics else _OPEN
@@ -31,7 +32,7 @@ class Guard:
         return self._addresses.of(peer[0] if peer else None, headers.get(b"x-forwarded-for"))
 
     async def client(self, headers: Mapping[bytes, bytes], address: str, route: str) -> Client:
-        """Return whose request it is; by its address where nobody need say who he is.
+        """Return whose request it is; known by its address if clients need not identify themselves.
 
         Raises:
             RefusedError: 401.

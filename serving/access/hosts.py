@@ -1,4 +1,4 @@
-"""The hosts that a server goes by: requests meant for another, or sent by a web page of another, are strangers'.
+"""The host names of a server: requests that are meant for another, or sent by a web page of another, are strangers'.
 
 A page whose name its owner points at 127.0.0.1 (DNS rebinding) reaches a server on this machine past every same-origin
 rule; it cannot choose the Host header that the browser sends. A page that posts across origins sends its Origin.
@@ -25,7 +25,7 @@ class Stranger(StrEnum):
 
 
 class Hosts:
-    """The names that a server goes by: those of loopback with its own port, and those configured.
+    """The names of a server: those of loopback with its own port, and those configured.
 
     A configured name without a port is taken with any, as behind a proxy or in front of a tunnel.
     """

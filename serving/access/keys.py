@@ -26,7 +26,7 @@ _KEYS_MAX: Final = 100
 
 
 class KeysError(ValueError):
-    """The keys cannot be had; the message names where they were looked for."""
+    """The keys are not available; the message says where they were looked for."""
 
 
 def parse_keys(document: bytes, source: str) -> Mapping[str, PyJWK]:
@@ -57,7 +57,7 @@ def _usable(jwk: Any) -> PyJWK | None:
 
 
 class IssuerKeys:
-    """The keys as they are now. Reading takes place in a thread; requests wait for it only where a key is missing."""
+    """The current keys. They are read in a thread; requests wait for that only if a key is missing."""
 
     def __init__(self, source: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """Raises KeysError where the source is no file, no https:// URL, and no http:// URL of this machine."""
@@ -70,7 +70,7 @@ class IssuerKeys:
         self.generation = 0
 
     async def key(self, key_id: str) -> PyJWK | None:
-        """The key of this id; None where the issuer has none."""
+        """The key with this id; None if the issuer has none."""
         age_s = self._monotonic_s() - self._read_at_s
         if key_id not in self._keys and age_s > _AGAIN_AFTER_S:
             await self._again()

@@ -18,10 +18,10 @@ _BUSY_RETRY_S: Final = 1
 
 
 class ClientCounts:
-    """The use that the clients of one replica make of it now. ``enter`` and ``leave`` go together.
+    """The current use of one replica by its clients. ``enter`` and ``leave`` go together.
 
-    At most 10,000 clients' rates are remembered. Of more, those are forgotten that were longest away: by then almost
-    always full buckets, and an attacker with so many addresses gains a burst for each at most.
+    At most 10,000 clients' rates are remembered. Beyond that, those that have been away longest are forgotten: their
+    buckets are almost always full by then, and an attacker with so many addresses gains at most one burst for each.
     """
 
     def __init__(self, limits: ClientLimits, monotonic_s: Callable[[], float] = time.monotonic) -> None:

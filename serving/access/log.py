@@ -1,4 +1,4 @@
-"""The access log: one JSON object a line for each request, with who asked and what came of it, and never a text.
+"""The access log: one JSON object per line for each request, with who asked and what the result was, and never a text.
 
 What a client wrote freely is left out: of the path only a route that we know is kept. Requests pay for an append to a
 queue; a thread writes lines and files. It sleeps while there is nothing to write.
@@ -26,7 +26,7 @@ _GATHER_S: Final = 0.2
 
 
 class Visit(NamedTuple):
-    """One request. ``client`` is None where nobody was recognised; ``texts`` and ``tokens`` are of predictions."""
+    """One request. ``client`` is None if nobody was recognised; ``texts`` and ``tokens`` are for predictions."""
 
     at_s: float
     request_id: str
@@ -48,7 +48,7 @@ class AccessLog:
     def __init__(
         self, path: Path, model: str, version: str, lost: Callable[[int], None], *, queue_max: int = QUEUE_MAX
     ) -> None:
-        """``lost`` counts lines that found no place or could not be written.
+        """``lost`` counts lines for which there was no room, or that could not be written.
 
         Raises:
             OSError: the file cannot be written: found at the start, not at the first request.
@@ -68,7 +68,7 @@ class AccessLog:
         self._thread.start()
 
     def note(self, visit: Visit) -> None:
-        """Take a line along, or drop and count it; never blocks, never raises."""
+        """Accept a line, or drop and count it; never blocks, never raises."""
         if len(self._visits) >= self._queue_max:
             self._lost(1)
             return

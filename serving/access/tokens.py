@@ -73,8 +73,7 @@ def new_token(
 ) -> tuple[Entry, str]:
     """A new entry and the token itself, which exists nowhere else.
 
-    Raises:
-        ValueError: the name has characters that do not belong into a log.
+    Raises: ValueError: the name has characters that do not belong in a log.
     """
     if not re.fullmatch(_NAME, name):
         raise ValueError(
@@ -98,7 +97,7 @@ def new_token(
 
 
 def id_of(token: str) -> str | None:
-    """The id that a token names; None where it is no token of this form."""
+    """The id that a token names; None if it is not a token of this form."""
     match = _TOKEN.fullmatch(token.encode())
     return match[1].decode() if match else None
 
@@ -177,8 +176,7 @@ class TokenFile:
     def entry(self, token: bytes) -> Entry:
         """Return what is kept of this token.
 
-        Raises:
-            RefusedError: it is nobody's, or not any more.
+        Raises: RefusedError: it is nobody's, or no longer valid.
         """
         if self._monotonic_s() >= self._look_at_s:
             self._look()

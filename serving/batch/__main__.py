@@ -1,7 +1,7 @@
 """``python -m serving.batch --artifact DIR IN OUT``: score a file of texts.
 
-Exit status: 0 every row is in the output, or was skipped as asked; 1 it failed, and the same command goes on where it
-was; 2 usage; 3 the artifact was refused; 130 interrupted.
+Exit status: 0 every row is in the output, or was skipped as asked; 1 it failed, and the same command continues where it
+stopped; 2 usage; 3 the artifact was refused; 130 interrupted.
 """
 
 import argparse

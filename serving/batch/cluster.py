@@ -1,8 +1,8 @@
 """A run on a Ray cluster: the same function for each block, by Ray Data.
 
-What travels is where a block lies and how many of its rows were skipped. Blocks are read, and parts committed, where
-they are scored, so input, output and artifact must lie on storage that all nodes see at the same path. A node that goes
-away takes nothing with it but the block it was at; Ray Data gives that to another, which commits the same bytes.
+Only the place of a block and the number of its skipped rows travel. Blocks are read, and parts committed, where they
+are scored, so input, output and artifact must be on storage that all nodes see at the same path. A node that goes away
+loses only the block it was working on; Ray Data gives that to another, which commits the same bytes.
 """
 
 import logging
@@ -21,7 +21,7 @@ from serving.batch.scoring import Scorer
 from serving.batch.sources import Place, open_source
 
 _TASKS_MAX: Final = 2000
-"""Ray tracks each on its own; beyond this, a task is several blocks."""
+"""Ray tracks each task separately; beyond this number a task is several blocks."""
 
 
 class BlockScorer:
@@ -54,7 +54,7 @@ class BlockScorer:
 def score_on_ray(
     job: Job, target: Path, layout: Layout, places: Sequence[Place], address: str
 ) -> Iterator[tuple[Place, int]]:
-    """The places as they are done, each with the rows of it that were skipped; their parts are then committed.
+    """The places in the order in which they are done, each with its skipped rows; their parts are committed by then.
 
     Raises:
         BatchError: there is no such cluster, a row ends the run, or what was run there failed.

@@ -1,4 +1,4 @@
-"""A batch run as it is told, and what makes two of them the same."""
+"""A batch run as it was ordered, and what makes two of them the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class OnError(StrEnum):
 
 
 class BatchError(Exception):
-    """A run that cannot start or go on; the message says why, and the way out where there is one."""
+    """A run that cannot start or go on; the message says why, and the way out if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Job:
     options: Options
 
     def identity(self) -> Mapping[str, Any]:
-        """Everything that the bytes of the output depend on, in words for people."""
+        """Everything that the bytes of the output depend on, in words."""
         versions = {name: import_module(name).__version__ for name in _NUMBERS_DEPEND_ON}
         return {
             "artifact": self.fingerprint,

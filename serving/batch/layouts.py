@@ -47,7 +47,7 @@ class Layout(ABC):
 
 
 class JsonLinesLayout(Layout):
-    """One object a line. What came as JSON stays as it was written, digit for digit."""
+    """One object per line. What was JSON stays as it was written, digit for digit."""
 
     def __init__(self, added: Columns, *, from_json: bool) -> None:
         super().__init__(added)
@@ -63,7 +63,7 @@ class JsonLinesLayout(Layout):
 
 
 class CsvLayout(Layout):
-    """With a header. What came as CSV stays as it was quoted; what is no text or number is written as JSON."""
+    """CSV with a header. What was CSV stays as it was quoted; what is neither text nor number is written as JSON."""
 
     def __init__(self, added: Columns, columns: Sequence[str], header: bytes | None = None) -> None:
         super().__init__(added)
@@ -124,7 +124,7 @@ class ParquetLayout(Layout):
 
 
 def layout_for(target: Format, added: Columns, source: Source, first: Block | None) -> Layout:
-    """Return how a source's rows are written; where they may have any columns, the first block says which.
+    """Return how a source's rows are written; if they may have any columns, the first block says which.
 
     Raises:
         BatchError: those rows and that format do not go together.

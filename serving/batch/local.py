@@ -1,7 +1,7 @@
 """A run on the cores of this machine.
 
-One graph is loaded, and each core runs engine calls on a thread: ONNX Runtime and the tokenizer let go of Python's
-lock, so processes would win nothing, and each would hold a copy of the weights.
+One graph is loaded, and each core runs engine calls on a thread: ONNX Runtime and the tokenizer release Python's lock,
+so processes would gain nothing, and each would hold a copy of the weights.
 """
 
 import threading
@@ -16,7 +16,7 @@ from serving.batch.scoring import CallMap, Scorer
 from serving.batch.sources import Block, Source
 
 BLOCKS_AT_ONCE: Final = 2
-"""While one is read and written, the engine calls of another keep the cores busy."""
+"""While one block is read and written, the engine calls of another keep the cores busy."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")

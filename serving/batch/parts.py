@@ -1,5 +1,5 @@
-"""The parts of a run that are done: one file for each block beside the output, so that a killed run goes on where it
-was.
+"""The parts of a run that are done: one file for each block beside the output, so that a killed run continues where it
+stopped.
 
 A block is done when its file has its name: files are written under another one, synchronised and renamed. The output
 appears in the same way, once every block is done.
@@ -25,7 +25,7 @@ _FINISHED: Final = "finished"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A block as it will stand in the output, and its rows that will not."""
+    """A block as it will be in the output, and its rows that will not be there."""
 
     index: int
     data: bytes
@@ -99,10 +99,9 @@ class PartStore:
 
 @contextmanager
 def opened(target: Path, identity: Mapping[str, Any], *, overwrite: bool) -> Iterator[PartStore]:
-    """The parts of a run, new or to be gone on with; for one process at a time.
+    """The parts of a run, new or to be continued; for one process at a time.
 
-    Raises:
-        BatchError: the output exists, or the parts are of another run, or another process is at it.
+    Raises: BatchError: the output exists, or the parts are of another run, or another process is working on it.
     """
     directory = parts_directory(target)
     job = directory / _JOB_FILE
@@ -126,7 +125,7 @@ def opened(target: Path, identity: Mapping[str, Any], *, overwrite: bool) -> Ite
 
 
 def parts_directory(target: Path) -> Path:
-    """Beside the output, since only within a file system a file is renamed at once."""
+    """The folder beside the output, because a file can only be renamed atomically within a file system."""
     return target.with_name(f"{target.name}.parts")
 
 
@@ -159,7 +158,8 @@ def _write(path: Path, data: bytes) -> None:
 
 @contextmanager
 def _whole(path: Path, directory: Path) -> Iterator[IO[bytes]]:
-    """Write a file by way of one of another name in ``directory``; it is there whole, and stays, or is not there."""
+    """Write a file under another name in ``directory`` first; it is then there in full, and stays, or is not there at
+    all."""
     temporary = directory / f"{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:

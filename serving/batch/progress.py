@@ -16,7 +16,7 @@ def say(message: str) -> None:
 
 
 class Display(Protocol):
-    """The place where a meter shows; ``share`` is how much of the input is done, or None where nobody knows."""
+    """The place where a meter is shown; ``share`` is how much of the input is done, or None if that is not known."""
 
     def update(self, share: float | None, said: str) -> None: ...
 
@@ -62,7 +62,7 @@ class Lines:
 
 
 class Meter:
-    """Told of every block that is done. Rows a second count from the meter's making."""
+    """Is told of every block that is done. Rows per second count from the start of the meter."""
 
     def __init__(self) -> None:
         self._began_s = time.monotonic()

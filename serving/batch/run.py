@@ -1,4 +1,4 @@
-"""One run, from a job to its output: what is left to do, where it is done, and what came of it."""
+"""One run, from a job to its output: what is left to do, where it is done, and the result."""
 
 import hashlib
 import sys
@@ -51,7 +51,7 @@ class Sink(Protocol):
 
 
 class StreamSink:
-    """Standard output: parts as they come, which is in order; a stream cannot be gone on with."""
+    """Standard output: parts as they come, which is in order; a stream cannot be continued."""
 
     def __init__(self, layout: Layout) -> None:
         self._skipped = 0
@@ -81,7 +81,7 @@ class StreamSink:
 
 
 def make_job(artifact: Path, source: Path, target: Path, options: Options) -> Job:
-    """Raises: BatchError, if input and output cannot be what they are said to be."""
+    """Raises: BatchError, if input and output cannot be used as asked."""
     if STANDARD_STREAM not in (source, target) and target.exists() and source.samefile(target):
         raise BatchError(f"{target} is the input")
     if source != STANDARD_STREAM and source.exists() and not source.is_file():

@@ -33,12 +33,13 @@ class CallSize(NamedTuple):
 CALL: Final = CallSize(8, 256)
 CALL_OF_SMALL_GRAPH: Final = CallSize(32, 1024)
 CALL_OF_INT8: Final = CallSize(1, 1)
-"""A quantised graph scales its activations by the largest of the call: company would change an answer."""
+"""A quantised graph scales its activations by the largest of the call, so other texts in the call would change an
+answer."""
 
 TokenIds = tuple[int, ...]
 Call = Sequence[TokenIds]
 CallMap = Callable[[Callable[[Call], Sequence[Floats | None]], Iterable[Call]], Iterable[Sequence[Floats | None]]]
-"""Like ``map``: runs engine calls, one after the other or on several cores, and gives what they return in order."""
+"""Like ``map``: runs engine calls, one after the other or on several cores, and returns their results in order."""
 
 
 class Kind(StrEnum):

@@ -1,10 +1,11 @@
-"""Admission of requests: a bounded queue, bounded in time too where that is asked for.
+"""Admission of requests: a queue that is bounded, also in time if the settings say so.
 
 The time a request would wait is what waits before it, in estimated tokens, times the pace at which the workers have
 been answering. A queue that is bounded by count alone makes everyone late under overload; bounded by time, those who
 are accepted are answered in time, and the rest know at once.
 
-Not by default: to the gates a refusal is an error, and a candidate that is slow must be found slow, not unreliable.
+The bound in time is off by default: to the gates a refusal is an error, and a slow candidate must be found slow, not
+unreliable.
 """
 
 import math
@@ -22,7 +23,8 @@ _DECAY: Final = 0.95
 class Admission:
     """Counts what waits. ``enter`` and ``leave`` go together.
 
-    Where there are several HTTP processes, each sees its own part of the queue, and takes the others' to be like it.
+    If there are several HTTP processes, each sees its own part of the queue, and assumes that the others are like
+    it.
     """
 
     def __init__(self, limits: Limits, max_tokens: int, api_processes: int = 1, workers: int = 1) -> None:

@@ -25,7 +25,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Caller(NamedTuple):
-    """The request as its headers tell of it."""
+    """The request as its headers describe it."""
 
     request_id: str
     traffic: Traffic
@@ -77,7 +77,7 @@ async def read_body(headers: Headers, receive: Receive, bytes_max: int) -> bytes
 def tags_of(header: bytes) -> dict[str, str]:
     """The attributes that a client gives its request, ``lang=en, channel=app``: at most ``TAGS_MAX``.
 
-    What is not of this form is left out: a sampled prediction is not worth refusing a user's request.
+    Attributes in another form are left out: a sampled prediction is not worth refusing a user's request for.
     """
     parts = (part.strip() for part in header.split(b",")[:TAGS_MAX])
     found = (_TAG.fullmatch(part) for part in parts)

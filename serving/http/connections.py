@@ -18,7 +18,7 @@ _HEAD_TOO_LARGE: Final = (
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Knows since when it waits for the rest of a request. Costs a request two readings of the clock."""
+    """Knows since when it has been waiting for the rest of a request. Costs a request two readings of the clock."""
 
     def __init__(self, *, header_bytes_max: int, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)

@@ -29,7 +29,7 @@ _SWEEP_S: Final = 0.05
 answered before the first look, which is why none of this costs them anything."""
 _PAUSED_S: Final = 1.0
 _SILENT_S: Final = 0.5
-"""A worker that was not heard of for longer is looked at: whether it does anything."""
+"""A worker that has been silent for longer is checked: whether it does anything."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Front:
         )
 
     async def predict(self, caller: Caller, headers: Headers, receive: Receive) -> Answer | None:
-        """The answer, or None where nobody waits for it any more.
+        """The answer, or None if nobody waits for it any more.
 
         Raises:
             ApiError: the request cannot be answered.
@@ -209,7 +209,7 @@ class Front:
         return ApiError(422, "text_too_long", message, field=f"texts[{index}]" if call.many else "text")
 
     def _body(self, call: Call, outcome: Outcome) -> bytes:
-        """The workers' JSON objects, put into the answer as they are."""
+        """The workers' JSON objects, put into the answer unchanged."""
         predictions = [row[0] for row in outcome.rows]
         head = b'{"predictions": [%b]' % b", ".join(predictions) if call.many else predictions[0][:-1]
         return b"%b%b%b}" % (head, self._tail, json.dumps(call.caller.request_id).encode())

@@ -1,4 +1,4 @@
-"""A listening socket, and how to close one without cutting off who is just being connected.
+"""A listening socket, and how to close one without cutting off clients that are just connecting.
 
 Closing it resets every connection that the kernel has made and nobody has accepted yet, with the request that may have
 been sent on it already. So first no new ones are begun, then the last are accepted, and only then it is closed.
@@ -58,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
 def begin_no_more(listener: socket.socket) -> None:
     """Connections that are half made are finished, new ones go unanswered until the socket is closed.
 
-    Where the kernel cannot do that, nothing happens: then who is being connected at the end may be reset.
+    If the kernel cannot do that, nothing happens: then clients that are connecting at the end may be reset.
     """
     if sys.platform != "linux":
         return

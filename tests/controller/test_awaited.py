@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.core.policy import Step
-from controller.core.release import Pause, Phase
+from controller.core.release import Pause, Phase, Purpose
 from controller.ports.suites import SuiteProgress
 from controller.report.awaited import awaited
 from gates.outcome import Outcome
@@ -45,6 +45,11 @@ def test_a_shadow_phase_waits_for_the_gate_that_takes_longest() -> None:
 )
 def test_what_a_person_ended_is_said_once(phase: Phase, reason: str, sentence: str) -> None:
     assert awaited(release_in(phase, reason=reason), AT_S).sentence == f"Version 7 {sentence}"
+
+
+def test_a_version_that_a_rollback_brought_back_was_restored() -> None:
+    back = release_in(Phase.PROMOTED, purpose=Purpose.RESTORE, reason="users complain")
+    assert awaited(back, AT_S).sentence == "Version 7 was restored: users complain."
 
 
 def test_what_cannot_be_settled_by_the_deadline_says_so() -> None:

@@ -74,7 +74,9 @@ def test_it_is_found_by_the_lesser_rate_and_by_round_numbers() -> None:
     assert busy.ratio < ALL
     assert ratio_in_release(POLICY, Seen(20.0, 5_000.0, labels)).ratio == ALL
     calm = ratio_in_release(POLICY, Seen(5_000.0, 20.0, replace(labels, ratio=1.0)))
-    assert calm == Need(ALL, "its gates need all of them at the last day's 20 requests a second, 100 % of them labelled")
+    assert calm == Need(
+        ALL, "its gates need all of them, at the last day's 20 requests a second, 100 % of them labelled"
+    )
     assert ratio_in_release(POLICY, Seen(4_200.0, 8_191.0, Labelled(0.7, 1_000.0))).ratio == busy.ratio
 
 

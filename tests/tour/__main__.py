@@ -110,7 +110,7 @@ def on_call(tour: Tour) -> str:
     tour.command("rollback", "rollback", "intent", "--reason", "users complain", what="serin rollback")
     eventually(lambda: tour.site.serin.serving_version() == "1", what="version 1 serves", within_s=60)
     tour.say("The rollback is a release of its own in the journal, with the reason that was given.")
-    tour.command("status-frozen", "status", what="serin status after the rollback")
+    tour.command("status-restored", "status", what="serin status after the rollback")
     return release
 
 

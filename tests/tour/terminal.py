@@ -29,6 +29,7 @@ def run(command: Sequence[str], *, shown: str, path: Path) -> None:
     if code:
         console.print(Text("$ echo $?", style="bold"))
         console.print(str(code))
+    console.print()  # room for the last line's descenders, which the picture's frame cuts off otherwise
     drawn = console.export_svg(title="", unique_id=path.stem)
     path.write_text(_FONTS.sub("", drawn), encoding="utf-8")  # fonts of another host, which the reader's own stand for
 

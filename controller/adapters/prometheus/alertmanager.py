@@ -1,4 +1,4 @@
-"""An Alertmanager of Serin's own, beside its Prometheus: told by files, on loopback, alone."""
+"""An Alertmanager of Serin's own, beside its Prometheus: configured by files, on loopback, without peers."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""From what counters gained to what one version did: requests, errors, and times by bucket."""
+"""The step from the increase of counters to what one version did: requests, errors, and times by bucket."""
 
 import itertools
 import math

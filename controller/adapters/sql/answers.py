@@ -1,6 +1,6 @@
 """The sampled answers to live requests, and the slices that their pairs belong to: counts from a cursor on.
 
-Each answer is read once a release, and nothing here depends on how many came before.
+Each answer is read once per release, and nothing here depends on how many came before.
 """
 
 import bisect
@@ -169,8 +169,8 @@ def unseen_slices(connection: Connection, model: str, version: str, slices: Sequ
 
 
 def last(connection: Connection, model: str, version: str) -> list[Attributes]:
-    """Return what slices are told by of the version's last live answers. Looked for among the newest ``SLICE_IDS_MAX``
-    samples only."""
+    """Return what identifies the slices of the version's last live answers. Only the newest ``SLICE_IDS_MAX`` samples
+    are searched."""
     columns = predictions.c
     head = connection.execute(select(func.coalesce(func.max(columns.id), 0))).scalar_one()
     span = (head - SLICE_IDS_MAX, head)

@@ -14,7 +14,7 @@ IDS_MAX = 1_000_000
 
 
 def labelled(connection: Connection, model: str) -> Labelled | None:
-    """Return it of the model's live answers, by its last labels by chance (`LabelArrivals`)."""
+    """Return how labels of the model's live answers arrive, by its last randomly chosen ones (`LabelArrivals`)."""
     newest = (
         select(labelled_answers.c.prediction_id)
         .where(labelled_answers.c.model == model, ~labelled_answers.c.directed)

@@ -1,4 +1,5 @@
-"""The watch of champions: new samples of all models in one pass, and what was found, kept with how far was read."""
+"""The store of the watch over champions: new samples of all models in one pass, and the findings, kept together with
+how far was read."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The classes that each version has, by what its sampled answers named: what labels are told by as they come in."""
+"""The classes that each version has, according to its sampled answers: incoming labels are checked against them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ def note_classes(connection: Connection, predictions: Sequence[Prediction]) -> N
 
 
 def classes_of(connection: Connection, models: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-    """The classes of each model, of any of its versions; none of a model that no answer was sampled of."""
+    """The classes of each model, over all its versions; none for a model without a sampled answer."""
     columns = version_classes.c
     found: dict[str, set[str]] = {}
     for row in connection.execute(select(columns.model, columns.classes).where(columns.model.in_(set(models)))):

@@ -72,7 +72,8 @@ class Database:
 
     @contextmanager
     def write(self, source: Source) -> Iterator[Connection]:
-        """A transaction whose last moments may be lost with the machine's power (on SQLite), never half of it."""
+        """A transaction that may be lost entirely in a power cut (on SQLite) if it was among the last, but never by
+        half."""
         self._settle(source)
         turn = nullcontext() if self.is_postgresql else self._turn(source)
         with _our_errors(source), turn, self._connected(source) as connection:
@@ -100,7 +101,7 @@ class Database:
         return self._log
 
     def _settle(self, source: Source) -> None:
-        """Have on the disk what a sync that failed may have left in memory: nothing may be read that could be lost.
+        """Write to the disk what a failed sync may have left in memory: nothing may be read that could still be lost.
 
         Raises:
             TransientError: it is not known to be there yet.
@@ -222,7 +223,7 @@ def _postgresql(url: URL, watchdog: Watchdog, limits: Limits, connections_max: i
 
 
 def _follow(engine: Engine, current: Callable[[], str]) -> None:
-    """Have each new connection made by the address as it is then."""
+    """Make each new connection with the address as it is at that time."""
 
     def as_it_is_now(dialect: Any, _record: object, _args: object, parameters: dict[str, Any]) -> None:
         parameters.update(dialect.create_connect_args(_by_psycopg(make_url(current())))[1])
@@ -235,15 +236,15 @@ def _by_psycopg(url: URL) -> URL:
 
 
 class Prepared:
-    """A statement that is compiled once a dialect. Of one that is carried out fifty times a second, SQLAlchemy's way
-    from the statement to the driver costs more than the database itself."""
+    """A statement that is compiled once per dialect. If it is executed fifty times a second, SQLAlchemy's way from the
+    statement to the driver costs more than the database itself."""
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
         self._compiled: dict[str, tuple[str, Sequence[str] | None]] = {}
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """Carry it out. ``values`` are those of every parameter, as the driver takes them."""
+        """Execute it. ``values`` are those of every parameter, as the driver takes them."""
         text, order = self._compiled.get(connection.dialect.name) or self._compile(connection.dialect)
         given = values if order is None else tuple(values[name] for name in order)
         return connection.exec_driver_sql(text, given)
@@ -288,7 +289,7 @@ def insert_new_rows(
 
 
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
-    """Return whether the row was new. Asked by RETURNING, because drivers count the rows of an INSERT each in its own
+    """Return whether the row was new. RETURNING says so, because each driver counts the rows of an INSERT in its own
     way."""
     key = next(iter(table.primary_key))
     inserted = insert_new(connection, table).values(row).returning(key)
@@ -305,8 +306,8 @@ def _prepare_sqlite(busy_timeout_ms: int, connection: Any, _record: object) -> N
 
 
 def _use_wal(connection: Any) -> None:
-    """Have SQLite write ahead. Of a new file, one connection makes it so; where two do at once SQLite refuses one of
-    them without waiting."""
+    """Switch SQLite to write-ahead logging. One connection does so for a new file; if two try at once, SQLite refuses
+    one of them without waiting."""
     give_up_at_s = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
     while True:
         try:

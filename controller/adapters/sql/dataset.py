@@ -1,4 +1,4 @@
-"""Labelled texts of production, as they stand in the database: read a page at a time, however many there are."""
+"""Labelled production texts, as they are in the database: read a page at a time, however many there are."""
 
 from collections.abc import Iterator
 from typing import Final

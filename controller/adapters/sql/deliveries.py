@@ -16,7 +16,7 @@ class SqlDeliveries:
         self._database = database
 
     def is_new(self, delivery_id: str, *, at_s: float, forget_before_s: float) -> bool:
-        """Remember the delivery; False where it was seen since ``forget_before_s``. Older ones are forgotten."""
+        """Remember the delivery; False if it was seen since ``forget_before_s``. Older ones are forgotten."""
         with self._database.write(_SOURCE) as connection:
             connection.execute(delete(deliveries).where(deliveries.c.at_s < forget_before_s))
             return insert_if_new(connection, deliveries, {"delivery_id": delivery_id, "at_s": at_s})

@@ -27,7 +27,7 @@ class SharedSync:
         self._known: tuple[int, int] | None = None  # the file whose name is on the disk, too
 
     def wait(self) -> None:
-        """Return when all that the caller committed is on the disk.
+        """Return once everything that the caller committed is on the disk.
 
         Raises:
             OSError: the disk did not take it.

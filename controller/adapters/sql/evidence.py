@@ -1,5 +1,4 @@
-"""The forming of evidence as predictions and labels come in, in whatever order: set by set, in the writer's
-transaction.
+"""The forming of evidence as predictions and labels arrive, in whatever order: set by set, in the writer's transaction.
 
 Three facts about one request make a labelled pair: one version's live answer, another's shadow answer, the truth.
 Whichever comes last completes it. Every row is formed once, and only from what is new, so the cost of a batch does not
@@ -236,7 +235,8 @@ def _insert_labelled_answers(dialect: str, new: ColumnElement[int]) -> Insert:
 
 
 def undo_labels(connection: Connection, requests: Sequence[str]) -> None:
-    """Take back what labels of these requests formed, none of it read by a look. What takes their place forms anew."""
+    """Take back what labels of these requests formed, none of which a look has read. What replaces them is formed
+    again."""
     of_requests = select(pairs.c.id).where(pairs.c.request_id.in_(requests))
     connection.execute(delete(labelled_pairs).where(labelled_pairs.c.pair_id.in_(of_requests)))
     answered = select(predictions.c.id).where(predictions.c.request_id.in_(requests))

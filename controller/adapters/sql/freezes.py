@@ -18,8 +18,8 @@ _SOURCE = Source.FREEZES
 
 
 class SqlFreezes:
-    """``controller.ports.Freezes`` on SQL. A freeze is told by its four values, so repeating one that was lifted since
-    does not bring it back."""
+    """``controller.ports.Freezes`` on SQL. A freeze is identified by its four values, so repeating one that has been
+    lifted does not bring it back."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,7 +36,7 @@ class SqlFreezes:
                 streams.append(connection, stream_of(freeze.model), [entry_of(noted, freeze.at_s)])
 
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
-        """Lift every freeze in force of exactly this model (``*`` is one of its own)."""
+        """Lift every freeze in force of exactly this model (``*`` counts as a model of its own)."""
         with self._database.write_durably(_SOURCE) as connection:
             lifted = connection.execute(
                 update(freezes)

@@ -1,4 +1,4 @@
-"""The inbox: commands that wait, and what became of each one that ever came."""
+"""The inbox: commands that wait, and the result of each one that ever arrived."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class SqlInbox:
     """``controller.ports.Inbox`` on SQL. The journal takes commands out in its own transaction."""
 
     def __init__(self, database: Database, now_s: Callable[[], float] = time.time) -> None:
-        """``now_s`` tells when a command is discarded."""
+        """``now_s`` is the time at which a command is discarded."""
         self._database = database
         self._now_s = now_s
 

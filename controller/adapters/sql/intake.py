@@ -1,4 +1,4 @@
-"""The rows of answers as they come in, one batch at a time."""
+"""The rows of answers as they arrive, one batch at a time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ def lock(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Answers as they will be written, their texts sealed: made before the transaction that others wait for."""
+    """Answers as they will be written, with their texts sealed: prepared before the transaction, because others wait
+    for that."""
 
     predictions: Sequence[Prediction]
     values: Sequence[tuple[Any, ...]]
@@ -35,7 +36,7 @@ class Rows:
         return cls(predictions, [_row(one, texts) for one in predictions])
 
     def insert(self, connection: Connection) -> None:
-        """Write those that are new, and note the classes that they name. Who calls this holds the lock."""
+        """Write those that are new, and note the classes that they name. The caller holds the lock."""
         insert_new_rows(connection, schema.predictions, _COLUMNS, self.values)
         note_classes(connection, self.predictions)
 

@@ -1,4 +1,4 @@
-"""The keys that all controllers of one database share: which one it was, and nothing of it."""
+"""The keys that all controllers of one database share: which key it was, but nothing of the key itself."""
 
 import hashlib
 import hmac
@@ -33,6 +33,6 @@ class SqlKeys:
         return str(recorded), mine
 
     def forget(self, name: str) -> bool:
-        """Let the next key that is claimed under the name be the one; False where none was on record."""
+        """Accept the next key that is claimed under the name; False if none was on record."""
         with self._database.write_durably(Source.STORE) as connection:
             return connection.execute(delete(keys).where(keys.c.name == name)).rowcount == 1

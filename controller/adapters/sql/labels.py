@@ -1,4 +1,4 @@
-"""Labels as they come in: taken, known before, corrected, or refused; and which of them are kept.
+"""Labels as they arrive: accepted, known already, corrected, or refused; and which of them are kept.
 
 The first label of a request that names a class is its truth; one that names none gives way, unless a look has read it
 as one. What contradicts the truth is kept on record, as a dispute of the source that came later: another label from the
@@ -56,7 +56,7 @@ Aliases = Mapping[str, Mapping[str, str]]  # by model: what names mean
 
 @dataclass(slots=True)
 class _Said:
-    """The word of a source on a request, as far as this batch was read."""
+    """The latest label from a source for a request, as far as this batch was read."""
 
     label: str
     is_truth: bool
@@ -84,7 +84,7 @@ class _Batch:
     disputes: list[dict[str, object]] = field(default_factory=list)
 
     def take(self, place: int, label: Label) -> bool:
-        """Return whether the label was taken in, or was known."""
+        """Return whether the label was accepted, or already known."""
         before = self.said.get((label.request_id, label.source))
         if before is None:
             self._take_new(label)
@@ -221,7 +221,8 @@ def _batch(connection: Connection, batch: Sequence[Label], requests: Sequence[st
 
 
 def _judged(connection: Connection, requests: Iterable[str]) -> set[str]:
-    """Those of the requests whose truth was evidence at some look: read, and a class by the names of a look."""
+    """Those of the requests whose truth was evidence at some look: it was read, and is a class by the names of a
+    look."""
     rows: list[tuple[int, Any]] = []
     for some in chunks(requests):
         columns = labelled_pairs.c
@@ -285,7 +286,7 @@ def _names_by_model(
 def _unknown(
     batch: Sequence[Label], models: Mapping[str, set[str]], names: Mapping[str, LabelNames]
 ) -> tuple[int, tuple[UnknownName, ...]]:
-    """Labels of sampled requests whose name no version of their model has as a class: how many, and which names."""
+    """Labels of sampled requests whose name is not a class of any version of their model: how many, and which names."""
     counts: Counter[str] = Counter()
     for label in batch:
         of_request = [names[model] for model in models.get(label.request_id, ()) if model in names]

@@ -1,4 +1,4 @@
-"""The lease in one row: who holds it, its fence, and a beat that grows while the holder lives."""
+"""The lease in one row: who holds it, its fence, and a heartbeat counter that grows while the holder lives."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ class SqlLeadership:
     """``controller.ports.leadership.Leadership`` on SQL. Any thread may use it."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """``monotonic``: seconds by a clock that only goes on."""
+        """``monotonic``: seconds by a clock that never goes back."""
         self._database = database
         self._monotonic = monotonic
         self._seen: tuple[tuple[int, int], float] | None = None  # another's fence and beat, and since when
@@ -58,7 +58,7 @@ class SqlLeadership:
         return bool(asked_s - self._seen[1] >= row.lease_s)
 
     def _take(self, row: Row[Any], holder: str, lease_s: float) -> Lease | None:
-        """The lease; None where another was quicker, or the holder has given a beat after all."""
+        """The lease; None if another controller was quicker, or the holder has sent a heartbeat after all."""
         as_seen = (
             _COLUMNS.fence == row.fence,
             _COLUMNS.beat == row.beat,

@@ -89,7 +89,7 @@ class SqlNotices:
         return () if first is None else self._sealed(target, now_s, group_max)
 
     def _sealed(self, target: str, now_s: float, group_max: int) -> Sequence[Row[Any]]:
-        """Make a message of what is due, and keep what it holds before anybody is told of it."""
+        """Make a message of what is due, and store its contents before it is sent to anybody."""
         with self._database.write_durably(_SOURCE) as connection:
             first = _first(connection, target, now_s)
             if first is None:
@@ -102,7 +102,7 @@ class SqlNotices:
             return _held(connection, target, first.message_id or first.event_id)
 
     def _give_up(self, rows: Sequence[Row[Any]], at_s: float) -> None:
-        """Give up what cannot be read, so that nothing waits behind it."""
+        """Give up notices that cannot be read, so that nothing waits behind them."""
         lost = {"state": State.GIVEN_UP, "settled_at_s": at_s, "trouble": _UNREADABLE}
         with self._database.write_durably(_SOURCE) as connection:
             connection.execute(update(notices).where(_C.id.in_([row.id for row in rows])).values(lost))
@@ -167,7 +167,7 @@ def _held(connection: Connection, target: str, message_id: str) -> Sequence[Row[
 
 
 def _read(row: Row[Any]) -> Notice | None:
-    """Return the notice of a row; None where this version of Serin cannot read it."""
+    """Return the notice in a row; None if this version of Serin cannot read it."""
     try:
         return _adapter().validate_json(row.document)
     except ValidationError:

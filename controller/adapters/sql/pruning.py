@@ -13,7 +13,7 @@ PRUNE_ROWS: Final = 5_000  # deleted in one transaction, so that intake never wa
 
 
 class UnmatchedLabels:
-    """Labels that have met no sample of their request: they expire sooner, for whoever makes ids up may send many."""
+    """Labels without a sample of their request: they expire sooner, because somebody who makes up ids may send many."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""The requests of before a release that may be asked again for it, and why there may be none."""
+"""The requests from before a release that may be asked again for it, and why there may be none."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,7 +18,7 @@ _PAGE_ROWS: Final = 2_000  # looked at in one statement, whatever of them may be
 def recorded(connection: Connection, order: ReplayOrder) -> Sequence[Row[Any]]:
     """Return the requests to choose from: of each text the newest, of those the newest, in the order of their digests.
 
-    They are looked for from the newest on, by an index of what has a text, until there are enough.
+    The search begins with the newest, by an index of requests with a text, and ends when there are enough.
     """
     found: dict[str, Row[Any]] = {}
     below: int | None = None
@@ -54,7 +54,7 @@ def _page(order: ReplayOrder, below: int | None) -> Any:
 
 
 def trouble_of(connection: Connection, order: ReplayOrder, ids: Sequence[int]) -> str:
-    """Return why these cannot be replayed, and what to do for the next release; empty where they can."""
+    """Return why these cannot be replayed, and what to do for the next release; empty if they can."""
     if not ids:
         return (
             "no request from before the release is recorded with its text, except those that were "

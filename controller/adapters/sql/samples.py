@@ -216,7 +216,8 @@ class SqlSamples:
     def prune(self, before_s: float) -> int:
         """Delete what is older than ``before_s`` and return the number of rows. Cursors stay good: ids only grow.
 
-        Evidence is never undone, but what nobody has read by then is gone: keep more than the longest release lasts.
+        Evidence is never undone, but what no look has read by then is lost: keep samples for longer than the longest
+        release lasts.
         """
         formed = (labelled_pairs, labelled_answers, pairs, schema.predictions)
         old = [(table, table.c.at_s, table.c.at_s < before_s) for table in formed]
@@ -231,8 +232,8 @@ class SqlSamples:
         return total
 
     def prune_to(self, bytes_max: float) -> int:
-        """Delete the oldest where all take more room than that, so many that a tenth of it is free, and return the
-        number of rows."""
+        """Delete the oldest if all take more space than that, until a tenth of it is free, and return the number of
+        rows."""
         with self._database.read(_SOURCE) as connection:
             found = space.sample_bytes(connection)
             if found <= bytes_max:

@@ -1,4 +1,4 @@
-"""The room that samples take, and what is given back of it."""
+"""The space that samples take, and what is given back of it."""
 
 import logging
 import sqlite3
@@ -27,7 +27,7 @@ _TABLES: Final = (predictions, labels, pairs, labelled_pairs, labelled_answers, 
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """Bytes beside texts: of a row, of an entry of an index, of a number."""
+    """Bytes besides texts: of a row, of an index entry, of a number."""
 
     row: int
     entry: int
@@ -46,7 +46,7 @@ def sample_bytes(connection: Connection) -> float:
 
 
 def database_bytes(database: Database) -> int:
-    """Return what the whole database takes, free room within it included.
+    """Return the size of the whole database, including free space within it.
 
     Raises:
         TransientError: it does not answer.
@@ -67,7 +67,7 @@ def time_of_share(connection: Connection, share: float) -> float | None:
 
 
 def give_back(database: Database) -> None:
-    """Shorten the file by the pages that nothing is in any more, a few at a time.
+    """Shorten the file by the pages that are empty, a few at a time.
 
     On SQLite. PostgreSQL keeps what it has, and fills the room of deleted rows with later ones once autovacuum has
     passed. Nothing where the file was made before Serin asked for it (`serin db upgrade` makes it anew), or while

@@ -27,7 +27,7 @@ from controller.ports.recordings import KnownTexts
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store that one database is. Any thread may use it."""
+    """The store in one database. Any thread may use it."""
 
     journal: SqlJournal
     inbox: SqlInbox

@@ -1,4 +1,4 @@
-"""Streams of the journal within a transaction: what every table that is journalled appends by."""
+"""Streams of the journal within a transaction: every table that is journalled appends through this."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Texts of suites that are asked in the place of recorded requests: each in one release, with the label that is known.
+"""Texts of suites that are asked like recorded requests: each in one release, with its known label.
 
 Of a text only the digest is kept, which names its request. The file has the text, for as long as it is to be asked.
 """
@@ -50,7 +50,7 @@ def known_by_request(
 
 
 def never_asked(connection: Connection, requests: Sequence[str]) -> list[str]:
-    """Those of the requests that no release has asked, in the order of their digests."""
+    """Those of the requests that no release has asked yet, in the order of their digests."""
     columns = replayed_requests.c
     asked: set[str] = set()
     for some in chunks(requests):
@@ -60,7 +60,7 @@ def never_asked(connection: Connection, requests: Sequence[str]) -> list[str]:
 
 
 def label(connection: Connection, known: Mapping[str, KnownText], now_s: float) -> None:
-    """Give the requests the labels that are known of their texts."""
+    """Give the requests the known labels of their texts."""
     rows: list[dict[str, object]] = [
         {
             "request_id": request_id,

@@ -21,11 +21,11 @@ class Texts(Protocol):
     """The way a captured text is kept."""
 
     def kept(self, text: str | None) -> str | None:
-        """Return what the database is to hold of it; None for nothing."""
+        """Return what the database is to store of it; None for nothing."""
         ...
 
     def shown(self, kept: str | None) -> str | None:
-        """The text again; None where there is none, or it cannot be read here."""
+        """The text again; None if there is none, or it cannot be read here."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Payloads of old looks are taken out of the journal, for their sums (`controller.journal.summary`)."""
+"""Payloads of old looks are replaced in the journal by their sums (`controller.journal.summary`)."""
 
 import itertools
 import logging
@@ -88,7 +88,7 @@ class SqlThinning:
             reached = page[-1].sequence
 
     def _replace(self, sums: list[LooksThinned], at_s: float) -> Iterator[int]:
-        """Put the sums down, and take what they stand for away, in one transaction."""
+        """Write the sums and remove what they stand for, in one transaction."""
         fence = self._fence()
         with self._database.write_durably(_SOURCE) as connection:
             for one in sums:

@@ -1,4 +1,4 @@
-"""Values of a query, no more at once than a database takes."""
+"""Values of a query, no more at once than a database accepts."""
 
 import itertools
 from collections.abc import Iterable, Iterator

@@ -36,7 +36,7 @@ def note(connection: Connection, model: str, sightings: Sequence[Sighting], posi
 
 
 def known(connection: Connection, model: str, number: str) -> tuple[str, str] | None:
-    """Source and fingerprint of the one that served last under the number, or else was seen last."""
+    """Source and fingerprint of the version that last served under the number, or else was last seen."""
     query = (
         select(_COLUMNS.source_id, _COLUMNS.fingerprint)
         .where(_COLUMNS.model == model, _COLUMNS.number == number, _COLUMNS.fingerprint != "")

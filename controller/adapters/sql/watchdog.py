@@ -1,5 +1,5 @@
-"""Giving up a database that stopped in the middle of an answer: PostgreSQL's own limits need a server that runs, and a
-client waits for one that does not for as long as the connection stands."""
+"""The watchdog that gives up a database that stopped in the middle of an answer: PostgreSQL's own limits need a running
+server, and without one a client waits for as long as the connection exists."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds after which a server that says nothing is given up. One that runs keeps limits of its own, below."""
+    """Seconds after which a silent server is given up. A running one keeps its own, lower limits."""
 
     ping_s: float = 3.0  # asked before a connection is used again
     short_s: float = 10.0  # what every round asks
@@ -28,7 +28,7 @@ class Waits(Protocol):
 
 
 class Watchdog:
-    """Cuts connections whose time is over, so that who waits for one gets an error. Any thread may use it."""
+    """Cuts connections whose time is over, so that whoever waits for one gets an error. Any thread may use it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -37,7 +37,7 @@ class Watchdog:
 
     @contextmanager
     def within(self, connection: Waits, limit_s: float) -> Iterator[None]:
-        """Cut the connection where the block takes longer than this."""
+        """Cut the connection if the block takes longer than this."""
         watch = object()
         with self._changed:
             self._until_s[watch] = (time.monotonic() + limit_s, connection)

@@ -72,7 +72,7 @@ def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
     )
     ratio = least_ratio(policy, traffic)
     need = "its gates need all of them" if ratio == ALL else "its gates need no more"
-    reason = f"{need} at {average} {rate:.3g} requests a second, {100 * labels.ratio:.3g} % of them labelled"
+    reason = f"{need}, at {average} {rate:.3g} requests a second, {100 * labels.ratio:.3g} % of them labelled"
     return Need(ratio, reason)
 
 
