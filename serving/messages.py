@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The one who answers: model, version, and the names of the classes in output order."""
+    """The identity of whoever answers: model, version, and the names of the classes in output order."""
 
     model: str
     version: str

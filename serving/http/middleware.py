@@ -50,8 +50,8 @@ _USABLE_ID: Final = re.compile(USABLE_REQUEST_ID.encode())
 
 
 def caller_of(headers: Headers | Mapping[bytes, bytes], traffic: Traffic) -> Caller:
-    """Request id (the client's or the gateway's if it is usable, else a new one), kind of traffic, tags, and of whom it
-    is."""
+    """The request's id (the client's or the gateway's if it is usable, else a new one), kind of traffic, tags, and
+    client."""
     values = headers if isinstance(headers, dict) else dict(headers)
     given = values.get(_REQUEST_ID, b"")
     request_id = given.decode() if _USABLE_ID.fullmatch(given) else str(uuid.uuid4())
@@ -119,7 +119,7 @@ class Middleware:
         *,
         tracing: "Tracing | None" = None,
     ) -> None:
-        """A request that ``visitors`` turn away is none of the model's: it is counted as refused alone."""
+        """A request that ``visitors`` turn away never reaches the model: it is only counted as refused."""
         self._app = app
         self._visitors = visitors
         self._marks: tuple[tuple[bytes, bytes], ...] = ((MODEL_VERSION_HEADER.encode(), version.encode()),)
@@ -131,7 +131,8 @@ class Middleware:
         self._tracing = tracing
 
     def drain(self) -> None:
-        """From now on each answer closes its connection, so that its client goes elsewhere with the next request."""
+        """Close each connection with its answer from now on, so that its client goes elsewhere with the next
+        request."""
         self.draining = True
         self._marks += ((b"connection", b"close"),)
 
@@ -241,7 +242,7 @@ async def _respond(status: int, body: bytes, stay: _Stay, send: Send) -> None:
 
 
 def _visit(stay: _Stay, scope: Scope, duration_s: float) -> Visit:
-    """A line for the log. Of the path only what we know ourselves: the rest is the client's own words."""
+    """A line for the log. It shows only paths that the replica knows: anything else is the client's own words."""
     route = scope["path"]
     return Visit(
         at_s=time.time(),

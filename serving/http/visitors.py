@@ -16,7 +16,7 @@ _FOREIGN: Final = "web pages of other origins may not send requests here; --allo
 
 
 class Visitors:
-    """Turns away what is meant for another host, and what a web page of another origin sends.
+    """Turns away requests that are meant for another host, and those that a web page of another origin sends.
 
     A replica goes by loopback's names, the one that the gateway uses, and those given. With None any name is taken, for
     one that other machines reach by names that it cannot know; pages of another name are refused all the same. Probes
@@ -30,12 +30,12 @@ class Visitors:
         self._judged = lru_cache(_KEPT)(self._judge)
 
     def traffic(self, port: int) -> Traffic:
-        """Return the kind of traffic: shadow by the shadow port, whatever a request says of itself; all else is
-        live."""
+        """Return the kind of traffic: shadow if it arrived on the shadow port, whatever the request claims; everything
+        else is live."""
         return Traffic.SHADOW if port == self._shadow_port else Traffic.LIVE
 
     def refusal(self, headers: Mapping[bytes, bytes], route: str, port: int) -> RefusedError | None:
-        """Return why the request, to this port, is not answered; None where it is."""
+        """Return why the request, to this port, is not answered; None if it is."""
         stranger = self._judged(headers.get(b"host", b""), headers.get(b"origin"), headers.get(b"sec-fetch-site"), port)
         if stranger is None or (route == HEALTH_ROUTE and stranger is Stranger.HOST):
             return None

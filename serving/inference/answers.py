@@ -1,4 +1,4 @@
-"""The answer to a text as JSON; written once, in the worker, and passed on as it is.
+"""The answer to a text as JSON; written once, in the worker, and passed on unchanged.
 
 ``serving.inference.documents`` describes the same objects for those who read them.
 """
@@ -73,6 +73,6 @@ class EntityAnswers:
 
 
 def _length(text: TokenizedText, *, windowed: bool) -> str:
-    """Return whether the text was too long for the model, and what became of it."""
+    """Return whether the text was too long for the model, and how it was read then."""
     truncated = _CUT if text.truncated else _WHOLE
     return f'{truncated}, "windows": {text.rows}' if windowed else truncated

@@ -1,5 +1,5 @@
-"""The choice of waiting texts for the next engine call: texts of like length, soon, and none behind a long one for
-long.
+"""The choice of waiting texts for the next engine call: texts of similar length, soon, and none stuck behind a long
+one.
 
 A job's texts are scheduled one by one, so that a long list is not a wall for those who come after it. The next call is
 built around the text that is due first; a text is due at its arrival plus what it costs, lists adding up. So a short
@@ -95,7 +95,7 @@ class Batcher:
             bisect.insort(self._by_width, (width, order, piece))
 
     def cancel(self, uids: Iterable[int]) -> None:
-        """Forget what of these jobs is not yet in the engine; unknown ones are passed over."""
+        """Forget what is not yet in the engine of these jobs; unknown ones are skipped."""
         tasks = [task for uid in uids if (task := self._tasks.pop(uid, None)) is not None]
         for task in tasks:
             task.cancelled = True
@@ -108,7 +108,7 @@ class Batcher:
 
     @property
     def is_full(self) -> bool:
-        """Return whether one call could not take more than what waits."""
+        """Return whether a call would be full with what waits."""
         return len(self._by_width) >= self._texts_max
 
     def take(self) -> list[Piece]:

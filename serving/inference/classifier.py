@@ -37,7 +37,7 @@ class TextClassifier(LitAPI):  # type: ignore[misc]  # LitServe is not typed
     """Texts in, rows out. Its ``setup`` and loop run in the worker, ``health`` in the HTTP process."""
 
     metrics: WorkerMetrics
-    """Set in each worker, whose own they are."""
+    """Set in each worker separately."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(
@@ -243,7 +243,7 @@ class Work:
         return (None, rows) if rows > self._limits.rows_max else None
 
     def _answered(self, pieces: Sequence[Piece]) -> Iterator[Outcome]:
-        """One that fails does not fail the others: a failed batch is tried again row by row."""
+        """One failing row does not fail the others: a failed batch is tried again row by row."""
         began_ns = time.time_ns() if self._trails else 0
         try:
             numbers = self._engine.predict([piece.text for piece in pieces])

@@ -1,7 +1,7 @@
 """The answers of the prediction route as documents, for those who read them and for the published description.
 
-The route is one for every task: a replica serves one version, and a version has one task.
-``serving.inference.answers`` writes what stands here.
+There is one route for every task: a replica serves one version, and a version has one task.
+``serving.inference.answers`` writes what is described here.
 """
 
 from typing import Annotated, Final
@@ -27,7 +27,7 @@ class _Length(_Document):
 
 
 class ClassAnswer(_Length):
-    """The class that a text is of."""
+    """The class of a text."""
 
     label: str = Field(description="the most likely class")
     probabilities: dict[str, Probability] = Field(

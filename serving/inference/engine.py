@@ -147,7 +147,7 @@ class Engine:
         return self._head.merge(text, rows)
 
     def width(self, longest_tokens: int) -> int:
-        """Return how wide a batch becomes whose longest text has so many tokens."""
+        """Return the width of a batch whose longest text has this many tokens."""
         return min(self.tokenizer.padding.width(longest_tokens), self._max_tokens)
 
     def warm_up(self, tokens: int, texts: int) -> float:
@@ -279,7 +279,7 @@ def _session(path: Path, threads: int, provider: Provider) -> Any:
 
 
 def check_provider(wanted: str, used: Sequence[str]) -> None:
-    """ONNX Runtime goes on without a provider that it cannot start, and says so in a log only.
+    """ONNX Runtime goes on without a provider that it cannot start, and says so only in a log.
 
     Raises:
         ProviderError: the session runs on something else than was asked for.

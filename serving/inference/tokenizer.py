@@ -37,7 +37,7 @@ class Word:
 class TokenizedText:
     """Token ids without padding, up to the model's limit; ``tokens`` counts all of the text.
 
-    What lies behind the limit is cut off, or stands in ``windows``. ``words`` are there if they were asked for.
+    What is beyond the limit is cut off, or is in ``windows``. ``words`` are there if they were asked for.
     """
 
     ids: tuple[int, ...]
@@ -52,7 +52,7 @@ class TokenizedText:
 
     @property
     def rows(self) -> int:
-        """Return how many rows of an engine call the text is."""
+        """Return how many rows of an engine call the text takes."""
         return 1 + len(self.windows)
 
     def split(self) -> "tuple[TokenizedText, ...]":

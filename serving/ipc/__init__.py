@@ -1,1 +1,2 @@
-"""The talk between the processes of a replica: frames on sockets, both ends of them, numbers in shared memory."""
+"""The communication between the processes of a replica: frames on sockets, both ends of them, numbers in shared
+memory."""

@@ -1,4 +1,4 @@
-"""An HTTP process's end of the connections to the workers: which worker gets what, and whether it is still heard of."""
+"""An HTTP process's end of the connections to the workers: which worker gets what, and whether it still answers."""
 
 import asyncio
 import socket
@@ -75,13 +75,13 @@ class _ApiEnd(asyncio.Protocol):
             self._flushing = soon(self._flush) if idle else later(_GATHER_S, self._flush)
 
     def ask(self) -> None:
-        """Have it give a sign of life, unless it owes one already."""
+        """Ask it for a sign of life, unless it owes one already."""
         if self.ready and self.unheard_s is None and self._transport is not None:
             self.unheard_s = self._loop.time()
             self._transport.write(frame(([], [_NO_JOB], {})))
 
     def finish(self, uid: int) -> int:
-        """The cost of a job that is answered or given up; 0 where it was given up before."""
+        """The cost of a job that is answered or given up; 0 if it was given up before."""
         cost = self.outstanding.pop(uid, 0)
         self.load -= cost
         return cost
@@ -158,7 +158,7 @@ class Dispatcher:
         return [worker.pid for worker in silent]
 
     def ask(self) -> None:
-        """Have every worker give a sign of life."""
+        """Ask every worker for a sign of life."""
         for worker in self._workers:
             worker.ask()
 
@@ -173,7 +173,7 @@ class Dispatcher:
         return [worker.pid for worker in owing if (worker.unheard_s or 0.0) < before_s]
 
     def give_up(self, pid: int) -> None:
-        """Nothing is sent any more to the worker that is stuck; what it has is answered when it has ended."""
+        """Send nothing more to the worker that is stuck; its requests are answered when it has ended."""
         for worker in self._workers:
             worker.stuck = worker.stuck or worker.pid == pid
 
@@ -194,7 +194,7 @@ class Dispatcher:
             self._observe(busy_s, cost)
 
     def lost(self, worker: _ApiEnd) -> None:
-        """A worker has gone: its requests are answered with an error, and none goes to it any more."""
+        """A worker has ended: its requests are answered with an error, and it gets no more."""
         self._workers = [other for other in self._workers if other is not worker]
         failure = Failure()
         for uid in tuple(worker.outstanding):

@@ -108,7 +108,7 @@ class Capture:
         return self.ratio if self._receiver is not None else None
 
     def offer(self, prediction: CapturedPrediction) -> None:
-        """Take a prediction along, or drop and count it."""
+        """Accept a prediction, or drop and count it."""
         try:
             self._queue.put_nowait(prediction)
         except queue.Full:
@@ -157,7 +157,7 @@ class Capture:
                 batch.append(entry)
 
     def _redacted(self, entry: CapturedPrediction) -> CapturedPrediction:
-        """As it may leave. Where redaction fails, or was not set up, the text stays here."""
+        """The prediction as it may leave. If redaction fails, or was not set up, the text stays here."""
         if entry.text is None:
             return entry
         text = None
@@ -184,7 +184,7 @@ class Capture:
         return False
 
     def _ask(self) -> None:
-        """Send nothing, for the answer's sake: once, for the next time comes soon."""
+        """Send an empty batch to get the answer: only once, because the next occasion comes soon."""
         self._post(encode_batch([]))
 
     def _post(self, body: bytes) -> Reply:
