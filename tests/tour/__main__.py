@@ -7,6 +7,7 @@ Writes ``docs/tour.md`` and the pictures in ``docs/tour``. Takes some five minut
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ POLICY: Final = ROOT / "suites" / "intents" / "demo" / "policy.yaml"
 RATE_PER_S: Final = 60.0
 LOAD_FOR_S: Final = 900.0
 WITHIN_S: Final = 400.0
+RATE_AFTER_S: Final = 13.0  # `serin status` tells no rate of less than ten seconds
 
 
 @dataclass
@@ -76,6 +78,15 @@ class Tour:
         return str(self.site.release(version)["release_id"])
 
 
+def has_a_rate(site: Site) -> bool:
+    """Return whether version 2 was at its last step for so long that its status says when to expect a decision."""
+    release = site.release("2")["state"]
+    if release["phase"] != "canary":
+        return True
+    is_last = release["step"] + 1 == len(release["policy"]["steps"])
+    return is_last and bool(release["routed_at_s"]) and time.time() > release["routed_at_s"] + RATE_AFTER_S
+
+
 def newcomer(tour: Tour) -> str:
     """Return the id of the release that was promoted."""
     tour.say("## A newcomer")
@@ -87,6 +98,7 @@ def newcomer(tour: Tour) -> str:
     tour.say("A second version is registered as the candidate; everything after that is automatic.")
     tour.command("register", "register", checkpoint, "--model", "intent", "--candidate", what="serin register")
     tour.until("2", "canary", "probation")
+    eventually(lambda: has_a_rate(tour.site), what="version 2 has a rate", within_s=WITHIN_S)
     tour.say("The status of a candidate starts with the deciding sentence, and says when to expect a decision.")
     tour.command("status-canary", "status", what="serin status of a canary")
     tour.command("wait", "wait", "intent", what="serin wait")
