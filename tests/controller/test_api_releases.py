@@ -96,7 +96,7 @@ def test_a_repeated_request_is_one_command(world: World, client: Client) -> None
     for new in (True, False):
         response = client.post("/v1/models/intent/abort", {**WHY, "id": "build-4711"})
         told = response.json()
-        assert "It is not known what that does" in told.pop("foreseen")  # its release is a stand-in
+        assert "What that would do is not known" in told.pop("foreseen")  # its release is a stand-in
         assert told == {"command": "build-4711", "new": new, "at_s": world.clock.at_s}
     assert len(world.inbox.waiting()) == 1
 

@@ -30,7 +30,7 @@ def test_a_release_does_not_begin_while_the_service_burns_and_begins_by_itself_a
     world.given(candidate=GOOD).when_phase(Phase.PENDING).when_time_passes(300)
     assert world.release.phase is Phase.PENDING
     assert "50.0 times too fast over 1 h" in world.release.faults["error budget"]
-    assert "14.4 times holds releases" in world.release.faults["error budget"]
+    assert "releases wait from 14.4 times" in world.release.faults["error budget"]
     assert world.weights == {"v6": 100}
     world.service.metrics.burning = FINE
     world.when_settled()
@@ -64,7 +64,7 @@ def test_a_release_does_not_begin_while_nobody_can_tell(world: World) -> None:
     world.given(candidate=GOOD).when_phase(Phase.PENDING).when_time_passes(60)
     assert world.release.phase is Phase.PENDING
     assert world.release.faults == {
-        "error budget": "It is not known how fast the service spends it: connection refused"
+        "error budget": "How fast the service burns its error budget is not known: connection refused"
     }
     world.service.metrics.away = None
     world.when_phase(Phase.SHADOW)
@@ -125,4 +125,4 @@ def test_windows_are_data() -> None:
     row = BurnWindow(budget_ratio=0.5, long_s=7_200.0, short_s=60.0)
     watch, _, _, policy = watched((100, 10_000), service_windows=(row,), period_s=72_000.0)
     assert "10.0 times too fast over 2 h" in str(watch.overspent(policy))
-    assert "(5 times holds releases)" in str(watch.overspent(policy))
+    assert "(releases wait from 5 times)" in str(watch.overspent(policy))

@@ -87,8 +87,8 @@ def test_a_revoked_token_lets_nobody_in(home: Home, by: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("create", "--role", "view", "--name", "admin"), "Serin's own"),
-        (("create", "--role", "view", "--name", "replica"), "Serin's own"),
+        (("create", "--role", "view", "--name", "admin"), "Serin uses this name itself"),
+        (("create", "--role", "view", "--name", "replica"), "Serin uses this name itself"),
         (("create", "--role", "view", "--name", "a\nb"), "letters, digits"),
         (("create", "--role", "view", "--name", "a", "--expires", "soon"), "30m, 12h or 90d"),
         (("create", "--role", "labels", "--name", "a", "--model", "intent"), "cannot be bound"),

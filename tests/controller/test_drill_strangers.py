@@ -47,7 +47,7 @@ def outcomes(strangers: Strangers) -> list[Outcome]:
 
 def test_strangers_are_refused_and_named(strangers: Strangers) -> None:
     assert outcomes(strangers) == [Outcome.PASS] * 3
-    assert list(strangers.told()) == [f"{LOG} tells of 4 refused"]
+    assert list(strangers.told()) == [f"{LOG} shows 4 refused"]
     assert strangers.told() == (), "once"
 
 

@@ -107,7 +107,7 @@ def ended(ground: Ground, *blamed: str) -> None:
 def test_it_is_registered_as_a_drills_and_rehearsed(ground: Ground, package: Path) -> None:
     """The version that serves is what it was, and nothing of the copy is left."""
     before = verify(package)
-    assert "version 7 was registered" in ground.worse.begin()
+    assert "was registered and is being rehearsed" in ground.worse.begin()
     assert [tags[DRILL_TAG] for tags in ground.tags] == ["F2"]
     assert ground.asked() == [Ask.REHEARSE]
     assert verify(package) == before

@@ -189,7 +189,7 @@ def test_without_a_policy_nothing_new_begins_and_what_serves_is_kept_running(wor
     world.deployments.remove("intent", "7")
     world.when_asked(Ask.START, version="v8").when_time_passes(60)
     assert [version for version, _ in world.ends] == ["v7"]
-    assert "there is no policy for model 'intent'" in next(iter(world.inbox.answered.values()))
+    assert "model 'intent' has no policy that can be read" in next(iter(world.inbox.answered.values()))
     assert world.deployments.status("intent")["7"].ready
     world.when_asked(Ask.ROLLBACK).when_time_passes(60)
     assert world.weights == {"v6": 100}

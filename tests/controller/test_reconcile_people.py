@@ -138,7 +138,7 @@ def test_a_command_that_nobody_took_up_in_a_day_comes_to_nothing_and_says_so(wor
     at_s = world.clock.now_s() - COMMAND_KEPT_S - 1
     world.inbox.put(Command("old", Ask.ABORT, "intent", None, "last week's incident", "ana", at_s))
     world.when_time_passes(1)
-    assert world.inbox.outcome("old") == "nothing took it up within 24 h: ask again"
+    assert world.inbox.outcome("old") == "it was not taken up within 24 h: ask again"
     assert world.release.phase is Phase.SHADOW
 
 

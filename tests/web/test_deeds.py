@@ -92,7 +92,7 @@ def test_a_way_back_needs_nothing_that_can_be_read(world: PageWorld, deed: str) 
     seen = {**hidden(browser.get(address).text), "reason": "wrong refunds"}
     world.journal.current = away  # type: ignore[method-assign]
     text = Page(browser.get(address).text).text
-    assert "It is not known what that does: journal is away" in text
+    assert "What that would do is not known: journal is away" in text
     assert "It is not known which versions answer users now." in text
     assert browser.post("/web/models/intent/pause", seen).status_code == 409
     assert browser.post(address, seen).status_code == 303
@@ -150,7 +150,7 @@ def test_a_release_that_cannot_be_read_can_be_aborted(world: PageWorld) -> None:
     browser = world.browser(Role.ADMIN)
     text = Page(browser.get("/web/models/tone/abort").text).text
     assert "Nothing to abort" not in text
-    assert "It is not known what that does" in text
+    assert "What that would do is not known" in text
     assert browser.submit("/web/models/tone/abort", "/web/models/tone/abort", reason="because").status_code == 303
     assert [(command.ask, command.model) for command in world.inbox.waiting()] == [(Ask.ABORT, "tone")]
 
