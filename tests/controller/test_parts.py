@@ -287,7 +287,7 @@ def test_whatever_else_answers_at_its_port_is_no_controller(installed: Installed
     """Many programs have a health route, and tell it in JSON. Nobody is told that such a one takes a word up."""
     installed.others["controller"].body = body.encode()
     assert installed.grade() is Grade.STANDS_STILL
-    assert "nothing is decided: the controller" in " ".join(installed.status().stdout.split())
+    assert "nothing is being decided: the controller" in " ".join(installed.status().stdout.split())
     assert why_a_word_waits(installed.home) == "no controller runs here: it waits until `serin up` starts one."
     installed.others["controller"].body = json.dumps({"installation": word_of(installed.home)}).encode()
     with locked(installed.home.controller_lock, source=Source.HOME):
@@ -304,8 +304,11 @@ def test_what_runs_and_does_not_answer_is_not_said_to_be_started_again(installed
     )
     installed.others["controller"].is_well = installed.others["mlflow"].is_well = False
     told = " ".join(installed.doctor().stdout.split())
-    assert f"It runs as process {mine.pid}: if it stays so, `kill -9 {mine.pid}` has `serin up` start it anew" in told
-    assert told.count("`serin up` starts it again and again") == 1
+    assert (
+        f"It is running as process {mine.pid}: if it stays like that, `kill -9 {mine.pid}` makes `serin up` restart it"
+        in told
+    )
+    assert told.count("`serin up` keeps restarting it") == 1
     assert f"It runs as process {mine.pid}" in why_a_word_waits(installed.home)
 
 
