@@ -309,7 +309,7 @@ def test_what_runs_and_does_not_answer_is_not_said_to_be_started_again(installed
         in told
     )
     assert told.count("`serin up` keeps restarting it") == 1
-    assert f"It runs as process {mine.pid}" in why_a_word_waits(installed.home)
+    assert f"It is running as process {mine.pid}" in why_a_word_waits(installed.home)
 
 
 @pytest.mark.integration
