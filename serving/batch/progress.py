@@ -62,7 +62,7 @@ class Lines:
 
 
 class Meter:
-    """Is told of every block that is done. Rows per second count from the start of the meter."""
+    """Counts every block that is done. Rows per second count from the start of the meter."""
 
     def __init__(self) -> None:
         self._began_s = time.monotonic()
