@@ -149,7 +149,7 @@ def test_the_kubeconfigs_authority_is_believed_and_no_other(tmp_path: Path, monk
         assert _over_tls(cluster, tmp_path, known.file).get(CONFIG_MAPS, "a") is None
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             monkeypatch.setenv(name, str(known.file))
-        with pytest.raises(TransientError, match="certificate authority knows"):
+        with pytest.raises(TransientError, match="kubeconfig's authority did not sign"):
             _over_tls(cluster, tmp_path, other.file).get(CONFIG_MAPS, "a")
 
 

@@ -467,7 +467,7 @@ def test_17_a_data_plane_that_says_accepted_and_serves_the_old_is_not_believed(
     ("after", "problem"),
     [
         (V6_ONLY.next(weights_pct={"7": 100.0}), "RouteNotServed: version 6 answers, which has no share"),
-        (V6_ONLY.next(weights_pct={"6": 10.0, "7": 90.0}), r"RouteNotServed: version 6 gave 20 of 20 answers, its"),
+        (V6_ONLY.next(weights_pct={"6": 10.0, "7": 90.0}), r"RouteNotServed: version 6 gave 20 of 20 answers, but its"),
     ],
 )
 def test_17_where_the_gateway_cannot_tell_generations_answers_are_held_against_weights(

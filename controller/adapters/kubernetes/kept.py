@@ -23,7 +23,7 @@ LED_THERE_MIN: Final = 3
 
 _AT_ONCE: Final = 25
 _ANEW_AFTER: Final = 4 * VALUES_MIN  # by other values: what was answered before may be of a gateway that is mended
-WAY_OUT: Final = "see docs/kubernetes.md, Users who stick, or leave runtime.gateway.sticky_by and sticky_header out"
+WAY_OUT: Final = "see docs/kubernetes.md, Users who stick, or leave out runtime.gateway.sticky_by and sticky_header"
 
 
 @dataclass(slots=True)
