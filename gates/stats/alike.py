@@ -71,6 +71,11 @@ class Alike:
         """The same as it was found, for whoever begins anew."""
         return self.spread.learnt
 
+    @property
+    def decides_later(self) -> bool:
+        """Return whether labels are of one time more than what `may_add` allows needs to decide."""
+        return _PART_AT_FIRST * self.spells * (self.spells - 1) / 2 >= 1
+
     def may_add(self, before: "Alike") -> float:
         """The part of the evidence that decides which may come since ``before``."""
         if math.isinf(self.spells):

@@ -153,3 +153,14 @@ def test_labels_of_many_hours_in_one_file_tell_how_they_come_by_their_times():
     look = replace(_look(1, 0, 0), pairs=tuple(pairs), pairs_agreed=20_000, pairs_disagreed=2_000)
     state, _ = gate.look(gate.start(), look, Timing(0.1, due=False))
     assert state.alike.seen > 5
+
+
+@pytest.mark.parametrize("part_of_a_time", [1.0, 0.25, 1 / 30])
+def test_a_loss_of_accuracy_is_heard_before_what_it_does_to_confidence(part_of_a_time: float) -> None:
+    """A version that loses accuracy is too sure as well: calibration is heard once accuracy had time to decide."""
+    alike, allowed = Alike(), 0.0
+    while not alike.decides_later:
+        before, alike = alike, replace(alike, spells=alike.spells + part_of_a_time)
+        allowed += alike.may_add(before)
+    assert allowed >= 1.02  # and what the exact test at the deadline has of the level
+    assert alike.spells < 7
