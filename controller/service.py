@@ -385,5 +385,8 @@ class Service:
     def check(self, model: str) -> None:
         """Raise UsageError where no model can be called so, UnknownError where it has no policy."""
         if model_named(model) not in self.models:
-            known = ", ".join(sorted(self.models)) or "none yet: `serin up --policy FILE` takes one in"
+            known = (
+                ", ".join(sorted(self.models))
+                or "none yet: a policy makes one known, by `serin up --policy FILE` or as a ReleasePolicy object"
+            )
             raise UnknownError("model", f"there is no policy for model {model!r}; models here: {known}")

@@ -72,9 +72,7 @@ def test_git_brings_a_release_and_its_policy_in_any_order(controller: Controller
         found = client.get(MODEL_RELEASES, "intent-7") or {}
         return dict(found.get("status", {}))
 
-    eventually(
-        lambda: "model 'intent' has no policy that can be read" in status().get("reason", ""), what="the object to wait"
-    )
+    eventually(lambda: "no policy for model 'intent'" in status().get("reason", ""), what="the object to wait")
     client.apply(RELEASE_POLICIES, "intent", {"spec": {"model": "intent", "steps": [{"weight_pct": 5}]}})
     eventually(lambda: "Asked for" in status().get("reason", ""), what="the release to be asked for")
     (command,) = controller.store.inbox.waiting()

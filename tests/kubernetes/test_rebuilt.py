@@ -82,7 +82,7 @@ def test_25_an_empty_cluster_and_a_kept_journal_give_stable_everybody_and_hold_t
             break
     assert world.release.phase is Phase.HELD, world._standing()
     assert world.weights == {"v6": 100.0}
-    assert "was built anew" in world.release.reason
+    assert "was rebuilt" in world.release.reason
     assert "serin release resume intent" in world.release.reason
 
 
