@@ -153,8 +153,8 @@ def _played(results: Results, origin: Origin) -> str:
         )
         said += " decisions [457](../decisions/0457-a-certificate-is-of-all-that-was-seen.md) and"
         said += " [458](../decisions/0458-where-the-level-goes.md). Decision"
-        said += " [711](../decisions/0711-texts-that-are-alike.md) made pairs that are alike count as few, and has the same"
-        said += " releases before and after."
+        said += " [711](../decisions/0711-texts-that-are-alike.md) made pairs that are alike count as few: it has"
+        said += " the same releases before and after."
     return said + (f" Not played: {'; '.join(missing)}.\n" if missing else "\n")
 
 
