@@ -131,25 +131,25 @@ class LiveAccuracyGate:
         state = replace(state, spread=expecting(state.spread, look, self.name))
         none = LabelCounts(0, 0)
         candidate, stable = look.candidate_labels or none, look.stable_labels or none
-        arms = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
+        arms, effect = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled), state.effect
         state = LiveAccuracyState(
-            self._watched(state, arms, look.window.length_s),
-            self._safe.add(state.safe, arms, state.effect),
-            state.bounds.add(arms, state.effect),
+            self._watched(state.harm, arms, effect, look.window.length_s),
+            self._safe.add(state.safe, arms, effect),
+            state.bounds.add(arms, effect),
             self._weighed(state.uneven, _added(state.uneven.candidate, candidate), _added(state.uneven.stable, stable)),
             state.spread.add(arms),
             replace(state.noise.compared(arms), sticky=state.noise.sticky or look.sticky),
         )
         return state, self._verdict(state, look, timing)
 
-    def _watched(self, state: LiveAccuracyState, arms: Arms, length_s: float) -> WatchState:
+    def _watched(self, harm: WatchState, arms: Arms, effect: float, length_s: float) -> WatchState:
         """Return the evidence of harm: against as many more wrong answers as the guard allows, by what stable's earlier
         labels say of it. A first label on either side keeps their share off the ends."""
-        seen = state.harm.arms
+        seen = harm.arms
         wrong = (seen.stable_events + 1) / (seen.stable_total + 2)
         guard = 1 + max(self.policy.guard_points, 0.0) / 100 / wrong
         watch = RatioWatch(cap_of(self.alpha, self.incident_s))
-        return watch.add(state.harm, arms, null=guard, effect=state.effect, length_s=length_s)
+        return watch.add(harm, arms, null=guard, effect=effect, length_s=length_s)
 
     def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:
         """Evidence counts on only from looks that knew of the same smallest probabilities."""

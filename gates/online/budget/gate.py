@@ -86,13 +86,8 @@ class BudgetState:
         return max(self.spread.sudden, self.mirrored_spread.at_once)
 
     @property
-    def compared_effect(self) -> float:
-        """The number of errors that count as one where the versions are compared."""
-        return self.noise.effect(self.effect)
-
-    @property
     def whole_effect(self) -> float:
-        """The same by all that was seen, for a test of the totals."""
+        """The number that come together by all that was seen, for a test of the totals."""
         return whole_of(self.spread, self.mirrored_spread)
 
     @property
@@ -148,7 +143,8 @@ class BudgetGate:
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
         state = replace(state, spread=expecting(state.spread, look, self.name))
-        effect = state.effect, state.compared_effect
+        together = state.effect
+        effect = together, state.noise.effect(together)
         stable, own = look.compared
         live = self._seen(state.spread, own, stable)
         mirrored = self._seen(state.mirrored_spread, look.shadow, look.stable)
@@ -194,22 +190,20 @@ class BudgetGate:
         enough = spent.requests >= self.policy.requests_min
         return enough and fired and self._burn(spent) >= self.policy.rollback_burn
 
-    def _worse(self, state: BudgetState, alpha: float, timing: Timing) -> bool:
+    def _worse(self, state: BudgetState, effect: float, alpha: float, timing: Timing) -> bool:
         """Than stable in the same windows."""
-        return timing.fires(
-            alpha, state.ratio.peak, lambda: state.ratio.p_value(state.noise.effect(state.whole_effect))
-        )
+        return timing.fires(alpha, state.ratio.peak, lambda: state.ratio.p_value(state.noise.effect(effect)))
 
     def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:
         policy, seen = self.policy, state.beside + state.alone
-        alpha = self.alpha * (1 - ALONE_SHARE)
-        beside = self._burns(state.beside, state.whole_effect, alpha, timing)
-        blamed = beside and self._worse(state, alpha, timing)
-        breach = not blamed and self._burns(state.alone, state.whole_effect, self.alpha * ALONE_SHARE, timing)
+        alpha, effect = self.alpha * (1 - ALONE_SHARE), state.whole_effect
+        beside = self._burns(state.beside, effect, alpha, timing)
+        blamed = beside and self._worse(state, effect, alpha, timing)
+        breach = not blamed and self._burns(state.alone, effect, self.alpha * ALONE_SHARE, timing)
         if blamed or breach:
             seen = state.beside if blamed else state.alone
         burn = self._burn(seen)
-        shown = below(self._burning).log_evidence(state.safe, state.whole_effect)
+        shown = below(self._burning).log_evidence(state.safe, effect)
         certified = shown >= math.log(1 / self.promotion_alpha) and burn < policy.rollback_burn
         outcome = settle(failed=blamed, passed=seen.requests >= policy.requests_min and certified)
         freezes = blamed and burn >= policy.freeze_burn
@@ -239,8 +233,9 @@ class BudgetGate:
             return "No live traffic yet: the error budget is judged on requests that users sent to the candidate."
         burn, stable = self._burn(spent), of(state.stable_errors, state.ratio.arms.stable_total, "requests")
         seen = f"the candidate failed {of(spent.errors, spent.requests, 'requests')}"
-        seen += clustered(state.effect, "errors")
-        both = f"{seen}, stable {stable} meanwhile{words(state.noise, state.effect)}"
+        together = state.effect
+        seen += clustered(together, "errors")
+        both = f"{seen}, stable {stable} meanwhile{words(state.noise, together)}"
         objective = f"of the objective {100 * self.policy.objective_ratio:g} %"
         if outcome is Outcome.FAIL or breach:
             then = f"{both}; all model changes of this service are frozen" if freezes else both

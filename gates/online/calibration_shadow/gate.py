@@ -175,7 +175,9 @@ class CalibrationGate:
         (change, own, brier), samples = self._means(state), state.sums.brier.count
         enough = samples >= policy.pairs_min
         left = self._kept_means(state)
-        gap_worse, shape_worse = self._gap_worse(state, left[0], left[1]), self._shape_worse(state)
+        harm_at = self._harm_at(state)
+        gap_worse = self._gap_worse(state, harm_at, left[0], left[1])
+        shape_worse = self._shape_worse(state.shape, harm_at)
         passed = enough and self._gap_held(state, change, own) and self._brier_held(state, brier)
         outcome = settle(failed=enough and (gap_worse or shape_worse), passed=passed)
         needed = self._needed(state) if outcome is Outcome.INCONCLUSIVE else None
@@ -191,29 +193,30 @@ class CalibrationGate:
             samples=samples,
             samples_needed=needed,
             window=look.window,
-            limits=self._limits(outcome, state, gap_worse=gap_worse) if samples else (),
+            limits=self._limits(outcome, state.shape, left, gap_worse=gap_worse) if samples else (),
         )
 
-    def _limits(self, outcome: Outcome, state: CalibrationState, *, gap_worse: bool) -> tuple[Limit, ...]:
+    def _limits(
+        self, outcome: Outcome, shape: Shape, means: tuple[float, float, float], *, gap_worse: bool
+    ) -> tuple[Limit, ...]:
         """Return what decided: of a pass both that the gap is held, against stable or by itself, and that the Brier
         score is."""
-        policy, (change, own, brier) = self.policy, self._kept_means(state)
+        policy, (change, own, brier) = self.policy, means
         if outcome is Outcome.FAIL and gap_worse:
             return (Limit(Rule.GUARD, policy.guard_gap, abs(change), "confidence gap"),)
         if outcome is Outcome.FAIL:
-            return (Limit(Rule.GUARD, policy.guard_gap, abs(state.shape.change), "gap between classes of confidence"),)
+            return (Limit(Rule.GUARD, policy.guard_gap, abs(shape.change), "gap between classes of confidence"),)
         gap = Limit(Rule.MARGIN, policy.margin_gap, abs(change), "confidence gap")
         if outcome is Outcome.PASS and abs(change) >= policy.margin_gap:
             gap = Limit(Rule.MARGIN, policy.margin_gap, abs(own), "own confidence gap")
         return gap, Limit(Rule.MARGIN, policy.margin_brier, brier, "Brier score")
 
-    def _gap_worse(self, state: CalibrationState, change: float, own: float) -> bool:
-        fired = max(state.harm_gap.high.peak, state.harm_gap.low.peak) >= self._harm_at(state)
+    def _gap_worse(self, state: CalibrationState, harm_at: float, change: float, own: float) -> bool:
+        fired = max(state.harm_gap.high.peak, state.harm_gap.low.peak) >= harm_at
         return fired and abs(change) >= self.policy.guard_gap and abs(own) > abs(own - change)
 
-    def _shape_worse(self, state: CalibrationState) -> bool:
-        shape = state.shape
-        if shape.peak < self._harm_at(state):
+    def _shape_worse(self, shape: Shape, harm_at: float) -> bool:
+        if shape.peak < harm_at:
             return False
         candidate, stable = murphy(shape.candidate), murphy(shape.stable)
         return abs(shape.change) >= self.policy.guard_gap and candidate.reliability > stable.reliability

@@ -57,11 +57,6 @@ class ErrorsState:
         return max(self.spread.sudden, self.own_spread.at_once)
 
     @property
-    def effect(self) -> float:
-        """The number of errors that count as one at the next look."""
-        return self.noise.effect(self.together)
-
-    @property
     def learnt(self) -> float:
         """The number of errors that came together, for the next release."""
         return max(self.spread.learnt, self.own_spread.learnt)
@@ -137,12 +132,13 @@ class ErrorsGate:
         certifying, harmful = self._arms(seen, stable), self._arms([beside] if beside else [], before)
         errors = sum(arm.errors for arm in seen)
         noise = heard(state.noise.compared(harmful), look, self._events, live=self.stage is Stage.LIVE)
-        effect, ceiling = state.effect, below(self.policy.error_ratio_max)
+        together, ceiling = state.together, below(self.policy.error_ratio_max)
+        effect = state.noise.effect(together)
         length_s = look.window.length_s
         following = ErrorsState(
             harm=self._harm.add(state.harm, harmful, null=self.policy.guard_ratio, effect=effect, length_s=length_s),
             ratio=self._safe.add(state.ratio, certifying, effect, length_s=length_s),
-            share=ceiling.add(state.share, errors, certifying.candidate_total, state.together),
+            share=ceiling.add(state.share, errors, certifying.candidate_total, together),
             bounds=state.bounds.add(harmful, effect),
             requests=state.requests + harmful.candidate_total,
             replayed=state.replayed + again,
@@ -239,10 +235,9 @@ class ErrorsGate:
         seen = "the candidate failed " + of(arms.candidate_events, state.requests, "requests")
         if self.stage is Stage.SHADOW and state.replayed:
             seen += f", {state.replayed:,} of them replayed"
-        seen += (
-            ", stable " + of(arms.stable_events, arms.stable_total, "requests") + clustered(state.together, "errors")
-        )
-        seen += words(state.noise, state.together)
+        seen += ", stable " + of(arms.stable_events, arms.stable_total, "requests")
+        together = state.together
+        seen += clustered(together, "errors") + words(state.noise, together)
         if outcome is Outcome.FAIL:
             return f"Server errors are {times(ratio or math.inf)} as frequent as stable's: {seen}."
         if outcome is Outcome.PASS:

@@ -264,7 +264,8 @@ class LatencyGate:
             return f"No live traffic yet: {label} is judged against stable's {yardstick.stable_ms:.4g} ms."
         slow = "the candidate took longer in " + of(arms.candidate_events, arms.candidate_total, "requests")
         slow += ", stable in " + of(arms.stable_events, arms.stable_total, "requests")
-        slow += clustered(state.spread.lasting, "slow requests") + words(state.noise, state.spread.lasting)
+        together = state.spread.lasting
+        slow += clustered(together, "slow requests") + words(state.noise, together)
         seen = f"over stable's {label}, lately {yardstick.stable_ms:.4g} ms{_read(yardstick, look)}, {slow}"
         if outcome is Outcome.FAIL:
             return self._why_failed(state, seen, over)
