@@ -205,9 +205,9 @@ def test_what_is_remembered_is_bounded(issuer: JwtIssuer) -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        (b"", "no JWK Set"),
-        (b"[]", "no JWK Set"),
-        (b'{"keys": 5}', "no JWK Set"),
+        (b"", "not a JWK Set"),
+        (b"[]", "not a JWK Set"),
+        (b'{"keys": 5}', "not a JWK Set"),
         (b'{"keys": [5, null, {}]}', "no public key"),
         (jwks({"kty": "oct", "k": "c2VjcmV0", "kid": "a"}), "no public key"),
         (jwks(jwk("EdDSA", KEYS["EdDSA"], use="enc")), "no public key"),

@@ -148,7 +148,7 @@ def test_labels_in_another_order_than_the_configuration_are_rejected(package: Pa
         ("files", [], "files must be an object"),
         ("files", {}, r"files lacks 'model\.safetensors'"),
         ("library_versions", {"numpy": 2}, "library_versions must hold strings"),
-        ("golden", [], "golden must hold 20"),
+        ("golden", [], "golden must hold at least 20"),
         ("golden", [{"text": "a"}] * 20, r"golden\[0\] must have exactly"),
         ("golden", [{"text": "a", "token_ids": [-1]}] * 20, r"golden\[0\]\.token_ids"),
         ("created_by", None, "created_by must be a string"),

@@ -102,5 +102,5 @@ def test_100_kb_of_text_is_many_windows_not_an_error(windowed: Callable[[Aggrega
 
 
 def test_an_overlap_that_leaves_no_progress_is_refused_when_packaged(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"manifest\.json: overlap_tokens may be 31 at most"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json: overlap_tokens may be at most 31"):
         build_package(CHECKPOINT, tmp_path / "out", rules=AnswerRules(windows=Windows(32)))

@@ -243,7 +243,7 @@ def test_a_file_without_the_texts_is_refused_before_anything_is_scored(
 ) -> None:
     (tmp_path / "in.csv").write_text("body,n\nrefund,1\n")
     assert run(built_package, tmp_path / "in.csv", tmp_path / "out.csv") == 1
-    assert "has no column 'text', but body, n; --text-column" in capfd.readouterr().err
+    assert "has no column 'text', but body, n; name the texts with --text-column" in capfd.readouterr().err
     assert not list(tmp_path.glob("out*"))
 
 
