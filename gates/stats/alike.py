@@ -33,7 +33,7 @@ class Alike:
     """The values so far, and how far sums of looks are apart. ``spells``: how many incidents' times they are of;
     infinite where nothing is held back at first."""
 
-    count: float = 0
+    count: float = 0.0
     total: float = 0.0
     squares: float = 0.0
     spells: float = 0.0

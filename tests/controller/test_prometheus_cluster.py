@@ -53,6 +53,9 @@ def cluster(authority: Authority | None = None) -> Iterator[Cluster]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
+            if not parts.query:  # whoever asks whether it answers at all
+                self.send_error(404)
+                return
             found.paths.append(parts.path)
             found.queries.append(parse_qs(parts.query)["query"][0])
             found.shown.append(self.headers["authorization"])

@@ -104,7 +104,7 @@ def _killed(ground: Ground) -> None:
     eventually(lambda: ground.freezes() == [], what="the guard lifts the freeze")
     assert ground.replica().status() != psutil.STATUS_STOPPED
     eventually(ground.site.serin.serving_version, what="users are answered")
-    with _killed_after(ground, "is rehearsed", "F2"):
+    with _killed_after(ground, "is being rehearsed", "F2"):
         pass
     eventually(lambda: ground.site.phase("4") == "aborted", what="the guard aborts the rehearsal")
     eventually(lambda: ground.freezes() == [], what="the guard lifts the freeze")
