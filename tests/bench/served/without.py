@@ -65,6 +65,7 @@ EDITS: Final[Mapping[Switch, Mapping[str, Mapping[str, str]]]] = {
         },
         "serving.ipc.dispatcher": {
             "job.trace is not None": "False",
+            "[_NO_JOB], {})": "[_NO_JOB])",  # the sign of life that a worker is asked for which is slow to answer
             "self._cancelled, self._traces)": "self._cancelled)",
             "self._cancelled, self._traces = {}, [], {}": "self._cancelled = {}, []",
         },
