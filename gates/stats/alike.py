@@ -72,8 +72,8 @@ class Alike:
         return self.spread.learnt
 
     @property
-    def decides_later(self) -> bool:
-        """Return whether labels are of one time more than what `may_add` allows needs to decide."""
+    def could_have_decided(self) -> bool:
+        """Return whether what `may_add` allows could have decided already, an incident's time ago."""
         return _PART_AT_FIRST * self.spells * (self.spells - 1) / 2 >= 1
 
     def may_add(self, before: "Alike") -> float:

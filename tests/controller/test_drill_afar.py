@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -33,6 +32,7 @@ from controller.errors import PermanentError, Source, TransientError, UsageError
 from controller.roles import Role
 from gates.outcome import Outcome
 from suites.intents.demo.installation import SERIN
+from tests.controller.answering import answering
 from tests.controller.api_support import FakeTokens
 from tests.controller.test_drill_lists import server, well
 from tests.controller.test_telemetry import Told
@@ -124,21 +124,12 @@ def there(tmp_path: Path) -> Iterator[There]:
 def prometheus(value: Callable[[], float]) -> Iterator[str]:
     """One that has this value of everything, and no alert."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = [] if "ALERTS" in self.path else [{"metric": {}, "value": [0, str(value())]}]
-            body = json.dumps({"data": {"result": found}}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str) -> tuple[int, bytes]:
+        found = [] if "ALERTS" in path else [{"metric": {}, "value": [0, str(value())]}]
+        return 200, json.dumps({"data": {"result": found}}).encode()
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=lambda: listening.serve_forever(0.01), daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
+    with answering(answer) as url:
+        yield url
 
 
 # --- played ----------------------------------------------------------------------------------------------------------

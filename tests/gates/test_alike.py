@@ -159,7 +159,7 @@ def test_labels_of_many_hours_in_one_file_tell_how_they_come_by_their_times():
 def test_a_loss_of_accuracy_is_heard_before_what_it_does_to_confidence(part_of_a_time: float) -> None:
     """A version that loses accuracy is too sure as well: calibration is heard once accuracy had time to decide."""
     alike, allowed = Alike(), 0.0
-    while not alike.decides_later:
+    while not alike.could_have_decided:
         before, alike = alike, replace(alike, spells=alike.spells + part_of_a_time)
         allowed += alike.may_add(before)
     assert allowed >= 1.02  # and what the exact test at the deadline has of the level

@@ -224,7 +224,7 @@ class CalibrationGate:
     def _harm_at(self, state: CalibrationState) -> float:
         """Return the log evidence that fails. No exact test exists for these means, so all of the level is spent by
         watching. Of texts that are alike (`gates.stats.alike`) as many times as much is asked for."""
-        if not state.alike.decides_later:  # a version that loses accuracy is too sure as well, and blamed for the loss
+        if not state.alike.could_have_decided:  # what loses accuracy is too sure as well, and blamed for the loss
             return math.inf
         return state.alike.doubted(_FIRST_LOOKS) * math.log(3 / self.alpha)
 
