@@ -211,9 +211,9 @@ def loss_of(pair: LabelledPair) -> int:
 
 def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
     """Labelled pairs, as a part that `Losses.joined` takes: their agreeing ones are counted there."""
-    values = [float(loss_of(pair)) for pair in pairs]
     chances = [pair.inclusion_probability for pair in pairs]
     differ = [pair.stable.label != pair.candidate.label for pair in pairs]
+    values = [float(loss_of(pair)) if apart else 0.0 for pair, apart in zip(pairs, differ, strict=True)]
     agree = [not one for one in differ]
     directed = [pair.directed for pair in pairs]
     by_chance = [not one for one in directed]

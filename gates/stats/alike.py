@@ -85,5 +85,6 @@ class Alike:
 
 def _believed(part: Blocks, known: float) -> float:
     """The effect that blocks of looks show: with caution where chance might show as much, and as it is beyond that."""
-    measured, cautious = part.measured(known, _CAUTION.prior_events), part.effect(known, _CAUTION)
+    measured = part.measured(known, _CAUTION.prior_events)
+    cautious = part.cautious(measured, known, _CAUTION)
     return measured if cautious**2 >= measured else cautious

@@ -99,7 +99,10 @@ class Blocks:
     def effect(self, known: float, caution: Caution = MANY) -> float:
         """The estimate, less a part of its standard error where it is above what is known, so that chance alone hardly
         slows a service of independent events."""
-        measured = self.measured(known, caution.prior_events)
+        return self.cautious(self.measured(known, caution.prior_events), known, caution)
+
+    def cautious(self, measured: float, known: float, caution: Caution) -> float:
+        """The same of what was ``measured``."""
         if measured <= known:
             return measured
         error = math.sqrt(3 / (self.full - 1) + 2 / self.variances)

@@ -285,8 +285,9 @@ def _answers(answers: Iterable[Answer]) -> Values:
 
 
 def _rights(pairs: Sequence[LabelledPair], *, of_candidate: bool) -> Values:
-    answers = (pair.candidate if of_candidate else pair.stable for pair in pairs)
-    return np.array([float(answer.label == pair.truth) for answer, pair in zip(answers, pairs, strict=True)])
+    if of_candidate:
+        return np.array([float(pair.candidate.label == pair.truth) for pair in pairs])
+    return np.array([float(pair.stable.label == pair.truth) for pair in pairs])
 
 
 def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
@@ -296,13 +297,13 @@ def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
 
 
 def _of(found: Sequence[BetState], shape: Shape) -> CalibrationState:
-    sides = tuple(Sides(*found[place : place + 2]) for place in range(7, len(found), 2))
+    shape = replace(shape, sides=tuple(Sides(*found[place : place + 2]) for place in range(7, len(found), 2)))
     return CalibrationState(
         harm_gap=Sides(*found[0:2]),
         safe_change=Sides(*found[2:4]),
         safe_own=Sides(*found[4:6]),
         safe_brier=found[6],
-        shape=replace(shape, sides=sides, peak=max(shape.peak, replace(shape, sides=sides).log_e)),
+        shape=replace(shape, peak=max(shape.peak, shape.log_e)),
     )
 
 

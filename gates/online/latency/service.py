@@ -19,7 +19,7 @@ from gates.stats.ratio import Arms
 def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gate: str) -> LatencyState:
     """The state after a look's slow requests beyond the yardstick, as the replicas timed them. While a version warms up
     nothing counts."""
-    state = replace(state, before=expecting(state.before, look, gate))
+    before, noise = expecting(state.before, look, gate), state.noise
     if yardstick is not None and look.latency_edges_ms and not look.warming:
         over = edge_over(yardstick.stable_ms, look.latency_edges_ms)
         near = nearest(yardstick.stable_ms, look.users_edges_ms) if look.users_edges_ms else math.inf
@@ -34,9 +34,9 @@ def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gat
             apart = halves(look, slow)
             if apart is None and look.shadow is not None and look.stable is not None and look.replayed is None:
                 apart = Arms(*slow(look.shadow), *slow(look.stable))
-            state = replace(state, before=state.before.add(apart) if apart is not None else state.before)
-        state = replace(state, noise=heard(state.noise, look, slow, events_of_users=slow_of_users))
-    return replace(state, spread=state.spread.expecting(state.before.learnt))
+            before = before.add(apart) if apart is not None else before
+        noise = heard(noise, look, slow, events_of_users=slow_of_users)
+    return replace(state, before=before, noise=noise, spread=state.spread.expecting(before.learnt))
 
 
 def nearest(edge_ms: float, edges: tuple[float, ...]) -> float:
