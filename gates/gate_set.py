@@ -94,11 +94,8 @@ class GateSet:
             gate.name for _, gate in asked if LABELS in gate.sources and not getattr(gate, "waits_itself", False)
         }
         # They begin anew in a state that has none of them.
-        self._watching = tuple(gate for kind, gate in asked if not kind.alpha_share)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(gate.name for gate in self._gates)
+        self._watching = tuple((gate.name, gate) for kind, gate in asked if not kind.alpha_share)
+        self.names = tuple(gate.name for gate in self._gates)
 
     def start(self, *, deadline_s: float | None = None) -> GateSetState:
         """The state before the first look. ``deadline_s`` (unix time) is fixed now; it cannot be moved later."""
@@ -110,20 +107,21 @@ class GateSet:
         Raises ``ValueError`` for a state that another policy started.
         """
         read = self._read(state, look)
-        before = {gate.name: gate.start() for gate in self._watching} | dict(state.gates)
+        before = dict(state.gates)
+        before |= {name: gate.start() for name, gate in self._watching if name not in before}
         if before.keys() != set(self.names):  # the order is the set's own: what stores a state may sort its keys
             raise ValueError(f"the state is of the gates {', '.join(before)}, the policy of {', '.join(self.names)}")
         failures = {failure.gate: failure for failure in state.failures}
         after: dict[str, object] = {}
         verdicts: list[Verdict] = []
         owed: list[str] = []
-        for gate in self._gates:
-            after[gate.name], verdict = self._judge(gate, before[gate.name], read)
+        for name, gate in zip(self.names, self._gates, strict=True):
+            after[name], verdict = self._judge(gate, before[name], read)
             if read.tests and self._owes(gate, verdict, read):
-                owed.append(gate.name)
+                owed.append(name)
             if verdict.outcome is Outcome.FAIL and not verdict.advisory:
-                failures.setdefault(gate.name, Failure(gate.name, read.look.sequence, verdict.reason, verdict.freezes))
-            verdicts.append(_latched(verdict, failures.get(gate.name)))
+                failures.setdefault(name, Failure(name, read.look.sequence, verdict.reason, verdict.freezes))
+            verdicts.append(_latched(verdict, failures.get(name)))
         following = replace(
             state,
             gates=tuple(after.items()),
@@ -169,7 +167,7 @@ class GateSet:
                 return state, _error(gate, read.look, problem)
         after, verdict = _judged(gate, state, read.look, read.timing_of(gate))
         verdict = _suspecting(verdict, state, after)
-        if gate.name in self._hurried and (wait := read.timing.labels.wait):
+        if (wait := read.timing.labels.wait) and gate.name in self._hurried:
             after, verdict = forgotten(after), _waiting(verdict, wait)
         if read.doubt is not None and LABELS in gate.sources:
             verdict = _error(gate, read.look, read.doubt)

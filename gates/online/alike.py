@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gates.evidence import LabelledPair, Look
-from gates.online.noise import expecting
+from gates.online.noise import as_begun
 from gates.stats.alike import Alike
 
 
 def expected(alike: Alike, look: Look, gate: str) -> Alike:
     """As a gate begins a release: with what earlier ones found, where the look tells it."""
-    return replace(alike, spread=expecting(alike.spread, look, gate))
+    return as_begun(alike, look, gate, "spread")
 
 
 def seen(alike: Alike, values: Sequence[float], pairs: Sequence[LabelledPair], look: Look) -> Alike:

@@ -4,6 +4,7 @@ are apart (`gates.stats.noise`), with the sentences about it."""
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from gates.evidence import ArmCounts, Look
 from gates.stats.noise import Noise
@@ -11,14 +12,19 @@ from gates.stats.ratio import Arms
 from gates.stats.spread import Spread
 from gates.wording import pct
 
+StateT = TypeVar("StateT")  # a dataclass, as all states are
 Events = Callable[[ArmCounts], tuple[int, int]]
 """Of a version, the events that a gate counts, and how many there could have been."""
 
 
-def expecting(spread: Spread, look: Look, gate: str) -> Spread:
-    """The spread of a gate's events as it begins a release: from what earlier ones found, where the look tells it."""
+def as_begun(state: StateT, look: Look, gate: str, *spreads: str) -> StateT:
+    """The state of a gate as it begins a release: its ``spreads``, fields of it, know what earlier releases found, where
+    the look tells it."""
     known = next((one.effect for one in look.earlier if one.gate == gate), None)
-    return spread if known is None else spread.expecting(known)
+    if known is None:  # as at nearly every look
+        return state
+    before: dict[str, Spread] = {name: getattr(state, name) for name in spreads}
+    return replace(state, **{name: spread.expecting(known) for name, spread in before.items()})  # type: ignore[type-var]
 
 
 def halves(look: Look, events: Events) -> Arms | None:
@@ -45,6 +51,8 @@ def heard(
     """The noise by what a look tells of stable. ``live``: users' answers are compared; of copies both versions answered
     the same users. ``events_of_users``: of a part by who asked, which is timed by edges of its own."""
     sticky = live and look.sticky
+    if not (sticky or look.stable_parts):
+        return noise
     users, among_users = noise.users, noise.among_users
     if sticky:
         users = users.add(of_users(look, events))

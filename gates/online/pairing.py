@@ -62,7 +62,7 @@ class Losses:
 
     def joined(self, labelled: "Losses", agreed: int = 0, disagreed: int = 0) -> "Losses":
         """With labelled pairs, and with as many pairs as were completed, labelled or not."""
-        both, resolved = self + labelled, labelled.apart.count
+        counts, resolved = self.counts + labelled.counts, labelled.apart.count
         counted = self.counted or agreed + disagreed > 0
         agreed_waiting, disagreed_waiting = self.agreed_waiting + agreed, self.disagreed_waiting + disagreed
         settled = labelled.alike.count
@@ -70,18 +70,28 @@ class Losses:
             settled = agreed_waiting * resolved // max(disagreed_waiting, resolved, 1)
             agreed_waiting -= settled
             disagreed_waiting = max(disagreed_waiting - resolved, 0)
-        return replace(
-            both,
-            counts=replace(both.counts, zero=both.counts.zero + settled),
-            counted=counted,
-            agreed_waiting=agreed_waiting,
-            disagreed_waiting=disagreed_waiting,
-        )
+        counts += Trinomial(zero=settled)
+        waiting = {"agreed_waiting": agreed_waiting, "disagreed_waiting": disagreed_waiting}
+        return self._with(labelled, counts, counted=counted, **waiting)
 
     def __add__(self, other: "Losses") -> "Losses":
         """Return the labelled pairs of both; agreeing ones are in ``alike`` only."""
+        return self._with(other, self.counts + other.counts)
+
+    def _with(
+        self,
+        other: "Losses",
+        counts: Trinomial,
+        *,
+        counted: bool = False,
+        agreed_waiting: int = 0,
+        disagreed_waiting: int = 0,
+    ) -> "Losses":
         return Losses(
-            counts=self.counts + other.counts,
+            counts=counts,
+            counted=counted,
+            agreed_waiting=agreed_waiting,
+            disagreed_waiting=disagreed_waiting,
             chances=self.chances + other.chances,
             apart=self.apart + other.apart,
             alike=self.alike + other.alike,
@@ -214,21 +224,27 @@ def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
     chances = [pair.inclusion_probability for pair in pairs]
     differ = [pair.stable.label != pair.candidate.label for pair in pairs]
     values = [float(loss_of(pair)) if apart else 0.0 for pair, apart in zip(pairs, differ, strict=True)]
-    agree = [not one for one in differ]
-    directed = [pair.directed for pair in pairs]
-    by_chance = [not one for one in directed]
-    apart, every = _Units.of(values, chances, differ), _Units(values, chances).graded
+    apart, every = _Units.of(values, chances, differ), Graded().add_all(values, chances)
     plus, minus = apart.values.count(1.0), apart.values.count(-1.0)
-    return Losses(
+    seen, directed = Chances().add(chances), [pair.directed for pair in pairs]
+    all_by_chance = Losses(
         counts=Trinomial(plus, minus, len(apart.values) - plus - minus),
-        chances=Chances().add(chances),
+        chances=seen,
         apart=apart.drawn,
-        alike=_Units.of(values, chances, agree).drawn,
-        directed=any(directed),
-        by_chance=Chances().add(list(compress(chances, by_chance))),
+        alike=_Units.of(values, chances, [not one for one in differ]).drawn,
+        by_chance=seen,
         graded_apart=apart.graded,
         graded_all=every,
-        graded_chance=_Units.of(values, chances, by_chance).graded if any(directed) else every,
+        graded_chance=every,
+    )
+    if not any(directed):  # as mostly
+        return all_by_chance
+    by_chance = _Units.of(values, chances, [not one for one in directed])
+    return replace(
+        all_by_chance,
+        directed=True,
+        by_chance=Chances().add(by_chance.chances),
+        graded_chance=by_chance.graded,
         graded_directed=_Units.of(values, chances, directed).graded,
     )
 

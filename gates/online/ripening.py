@@ -28,7 +28,10 @@ class Cells(Generic[PartT]):
         add: Callable[[PartT, PartT], PartT],
     ) -> "Cells[PartT]":
         """With items, each with its time. A new cell is so wide; where there are enough the last one is widened."""
-        ordered, until_s, parts = sorted(items, key=_TIME), list(self.until_s), list(self.parts)
+        ordered = sorted(items, key=_TIME)
+        if not ordered:
+            return self
+        until_s, parts = list(self.until_s), list(self.parts)
         place = taken = 0
         while taken < len(ordered):
             first_s, last_s = ordered[taken][0], ordered[-1][0]
@@ -48,6 +51,8 @@ class Cells(Generic[PartT]):
     def ripe(self, counted_s: float) -> "tuple[tuple[PartT, ...], Cells[PartT]]":
         """Return the parts of which all times count, and what is left."""
         number = sum(until_s <= counted_s for until_s in self.until_s)
+        if not number:
+            return (), self
         return self.parts[:number], Cells(self.until_s[number:], self.parts[number:])
 
 

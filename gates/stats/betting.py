@@ -72,7 +72,7 @@ def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float]
 
 def divided(logs: Sequence[float], effect: float) -> list[float]:
     """Log capitals of observations of which ``effect`` count as one."""
-    return [log / effect for log in logs]
+    return [log / effect for log in logs] if effect != 1 else list(logs)
 
 
 def log_e_mean_at_least(counts: Trinomial, mean_min: float, bets: Sequence[float]) -> float:

@@ -37,28 +37,31 @@ class MeanTest:
         return BetState(log_capital=(0.0,) * len(self.bets))
 
     def add(self, state: BetState, values: Values, weights: Values) -> BetState:
-        return add_all([(self, state, values)], weights)[0]
+        return add_all([(self, state)], values[np.newaxis], weights)[0]
 
 
 _RUN = 32  # so many factors, each at least 1 - bet and at most 2, are multiplied before a logarithm is taken
 
 
-def add_all(questions: Sequence[tuple[MeanTest, BetState, Values]], weights: Values) -> list[BetState]:
-    """One look's values (one entry per weight) added to the states of several tests with the same bets, in one go."""
+def add_all(questions: Sequence[tuple[MeanTest, BetState]], values: Values, weights: Values) -> list[BetState]:
+    """One look's values added to the states of several tests with the same bets, in one go.
+
+    ``values``: a row for each test, with an entry for each weight.
+    """
     if not len(weights):
-        return [state for _, state, _ in questions]
-    tests = [test for test, _, _ in questions]
+        return [state for _, state in questions]
+    tests = [test for test, _ in questions]
     nulls = np.array([[test.null] for test in tests])
     sizes = np.array(tests[0].bets) / np.array([[test.span + test.null] for test in tests])
     runs = -(-len(weights) // _RUN)
     surplus = np.zeros((len(tests), runs * _RUN))
-    surplus[:, : len(weights)] = (np.array([values for _, _, values in questions]) - nulls) * weights
+    surplus[:, : len(weights)] = (values - nulls) * weights
     factors = surplus.reshape(len(tests), 1, runs, _RUN) * sizes[:, :, np.newaxis, np.newaxis] + 1
-    capital = np.array([state.log_capital for _, state, _ in questions]) + np.log(factors.prod(axis=3)).sum(axis=2)
+    capital = np.array([state.log_capital for _, state in questions]) + np.log(factors.prod(axis=3)).sum(axis=2)
     highest = capital.max(axis=1, keepdims=True)
     mixtures = highest[:, 0] + np.log(np.exp(capital - highest).mean(axis=1))
     rows = zip(questions, capital.tolist(), mixtures.tolist(), strict=True)
-    return [BetState(tuple(logs), max(state.peak, mixture)) for (_, state, _), logs, mixture in rows]
+    return [BetState(tuple(logs), max(state.peak, mixture)) for (_, state), logs, mixture in rows]
 
 
 @dataclass(frozen=True, slots=True)

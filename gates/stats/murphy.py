@@ -46,7 +46,7 @@ class Murphy:
         )
 
 
-def places(confidence: Values, edges: Sequence[float]) -> NDArray[np.intp]:
+def places(confidence: Values, edges: Values) -> NDArray[np.intp]:
     """The band of each answer; one that lies on an edge is in the band above it."""
     return np.searchsorted(edges, confidence, side="right")
 

@@ -30,7 +30,7 @@ however bad its node is, and what makes requests fail together falls into all of
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from gates.stats.ratio import NO_ARMS, Arms
@@ -172,7 +172,8 @@ class Noise:
         if not arms.comparable:
             return self
         information = self.information + arms.events * arms.share * (1 - arms.share)
-        return replace(self, information=information, events=self.events + arms.events)
+        events = self.events + arms.events
+        return Noise(self.replicas, self.among_users, self.users, self.sticky, information, events)
 
     def floor(self, effect: float) -> float:
         """The logarithm of the ratio below which no difference tells of a version. ``effect``: as `Spread` has it."""

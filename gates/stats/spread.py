@@ -70,7 +70,10 @@ class Blocks:
         """With a look. ``looks``: of a block."""
         excess, variance, length = self.excess + excess, self.variance + variance, self.length + length
         if self.looks + 1 < looks:
-            return replace(self, looks=self.looks + 1, excess=excess, variance=variance, length=length)
+            return Blocks(
+                self.looks + 1, excess, variance, length, self.last_excess, self.last_variance, self.last_length,
+                self.full, self.squares, self.variances, self.largest, self.second,
+            )  # fmt: skip
         square = both = 0.0
         if self.full:
             mean = math.sqrt((length * length + self.last_length * self.last_length) / 2)

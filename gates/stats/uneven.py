@@ -13,12 +13,13 @@ Until a unit of the smallest probability was drawn, or where it is not declared,
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
 from gates.stats.numerics import boundary, log_mean_exp
-from gates.stats.weighted import Drawn
+from gates.stats.weighted import Drawn, shared_by_all
 
 _GRID = 64  # shares at which the evidence of two arms is tried, before the least is looked for between two of them
 _EDGE = 1 - 1e-9
@@ -37,7 +38,9 @@ class Chances:
     def add(self, probabilities: Sequence[float]) -> "Chances":
         if not probabilities:
             return self
-        return Chances(min(self.least, *probabilities), max(self.most, *probabilities))
+        shared = shared_by_all(probabilities)
+        seen = probabilities if shared is None else (shared,)
+        return Chances(min(self.least, *seen), max(self.most, *seen))
 
     def __add__(self, other: "Chances") -> "Chances":
         return Chances(min(self.least, other.least), max(self.most, other.most))
@@ -100,18 +103,18 @@ class Graded:
 
     def add(self, sample: Drawn, chances: Chances) -> "Graded":
         """With ``sample``, all of it drawn with probabilities of one power of ten."""
-        power = _power(chances.least)
-        before = next((grade for grade in self.grades if grade.power == power), None)
-        if before is not None:
-            chances, sample = before.chances + chances, before.sample + sample
-        others = [grade for grade in self.grades if grade is not before]
-        return Graded(tuple(sorted([*others, Grade(power, chances, sample)], key=attrgetter("power"))))
+        power, grades = _power(chances.least), self.grades
+        place = bisect_left(grades, power, key=attrgetter("power"))
+        known = place < len(grades) and grades[place].power == power
+        if known:
+            chances, sample = grades[place].chances + chances, grades[place].sample + sample
+        return Graded((*grades[:place], Grade(power, chances, sample), *grades[place + known :]))
 
     def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Graded":
         """With one unit of each value."""
         if not probabilities:
             return self
-        if _power(min(probabilities)) == _power(max(probabilities)):  # as nearly always
+        if shared_by_all(probabilities) is not None or _power(min(probabilities)) == _power(max(probabilities)):
             return self.add(Drawn().add_all(values, probabilities), Chances().add(probabilities))
         alike: dict[int, list[tuple[float, float]]] = {}
         for value, probability in zip(values, probabilities, strict=True):

@@ -18,6 +18,13 @@ from statistics import NormalDist  # what shows a report imports this: scipy alo
 STRATUM_LEAST = 20  # drawn of a stratum, before its mean predicts the rest
 
 
+def shared_by_all(probabilities: Sequence[float]) -> float | None:
+    """The probability that all have, as they nearly always do; None of none, and where they differ."""
+    if not probabilities or probabilities.count(first := probabilities[0]) != len(probabilities):
+        return None
+    return first
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean with a two-sided interval, for a sample of fixed size."""
@@ -52,8 +59,8 @@ class Drawn:
 
     def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Drawn":
         """Many at once, each sum rounded once: the same on any machine."""
-        if probabilities and min(probabilities) == max(probabilities):  # as nearly always
-            weight, count = 1 / probabilities[0], len(values)
+        if (shared := shared_by_all(probabilities)) is not None:
+            weight, count = 1 / shared, len(values)
             square, total = weight * weight, math.fsum(values)
             squared = math.fsum([value * value for value in values])
             return self + Drawn(count, weight * count, weight * total, square * count, square * total, square * squared)

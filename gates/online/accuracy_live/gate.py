@@ -19,7 +19,7 @@ from gates.checks import LABELS
 from gates.evidence import LabelChance, LabelCounts, LeastLikely, Look
 from gates.gate import Timing, bounds, settle
 from gates.online.accuracy_live.policy import LiveAccuracyPolicy
-from gates.online.noise import expecting
+from gates.online.noise import as_begun
 from gates.outcome import Outcome
 from gates.stats.difference import DifferenceState, DifferenceTest
 from gates.stats.noise import Noise
@@ -128,7 +128,7 @@ class LiveAccuracyGate:
         return LiveAccuracyState(WatchState(), self._safe.start(), uneven=Uneven(arm, arm))
 
     def look(self, state: LiveAccuracyState, look: Look, timing: Timing) -> tuple[LiveAccuracyState, Verdict]:
-        state = replace(state, spread=expecting(state.spread, look, self.name))
+        state = as_begun(state, look, self.name, "spread")
         none = LabelCounts(0, 0)
         candidate, stable = look.candidate_labels or none, look.stable_labels or none
         arms, effect = Arms(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled), state.effect

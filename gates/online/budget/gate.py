@@ -18,7 +18,7 @@ from gates.checks import GATEWAY
 from gates.evidence import ArmCounts, Look
 from gates.gate import ALONE_SHARE, Timing, settle
 from gates.online.budget.policy import BudgetPolicy
-from gates.online.noise import expecting, heard, words
+from gates.online.noise import as_begun, heard, words
 from gates.outcome import Outcome
 from gates.stats.cap import Cap
 from gates.stats.noise import Noise
@@ -142,7 +142,7 @@ class BudgetGate:
         if self.count_clusters and any(arm.error_clusters is None for arm in arms):
             reason = "error_clusters: not counted, though the policy compares errors by cluster."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window, advisory=True)
-        state = replace(state, spread=expecting(state.spread, look, self.name))
+        state = as_begun(state, look, self.name, "spread")
         together = state.effect
         effect = together, state.noise.effect(together)
         stable, own = look.compared

@@ -28,7 +28,7 @@ from gates.evidence import Answer, LabelledPair, LeastLikely, Look
 from gates.gate import Timing, settle
 from gates.online.alike import expected, seen, with_times
 from gates.online.calibration_shadow.policy import CalibrationPolicy
-from gates.online.calibration_shadow.state import CalibrationState, Shape, Sides, Sums
+from gates.online.calibration_shadow.state import CalibrationState, Shape, Sides, Sums, log_evidence
 from gates.online.calibration_shadow.words import brier_told, shape_told
 from gates.outcome import Outcome
 from gates.stats.bounded import BetState, MeanTest, Values, add_all
@@ -89,21 +89,16 @@ class CalibrationGate:
             return self._from_sums(state, sums)
         # Bets in inverse proportion to the chance of being labelled test the mean over all pairs.
         weights = sums.chances.least / np.array(probabilities)
-        edges = self.policy.shape_edges
-        shapes = [np.where(sure >= edge, own, -own) - np.where(sure_stable >= edge, other, -other) for edge in edges]
-        asked = zip(
-            self._questions(state),
-            [*_sides(change, own, brier), *(side for shape in shapes for side in (shape, -shape))],
-            strict=True,
-        )
-        found = add_all([(test, before, values) for (test, before), values in asked], weights)
-        shape = replace(
-            state.shape,
-            stable=added(state.shape.stable, places(sure_stable, edges), sure_stable, right_stable, weights),
-            candidate=added(state.shape.candidate, places(sure, edges), sure, right, weights),
-        )
+        edges = np.array(self.policy.shape_edges)
+        band, band_stable = places(sure, edges), places(sure_stable, edges)
+        above = np.arange(len(edges))[:, np.newaxis]
+        shapes = np.where(band > above, own, -own) - np.where(band_stable > above, other, -other)
+        values = [*_sides(change, own, brier), *(side for shape in shapes for side in (shape, -shape))]
+        found = add_all(self._questions(state), np.array(values), weights)
+        stable = added(state.shape.stable, band_stable, sure_stable, right_stable, weights)
+        candidate = added(state.shape.candidate, band, sure, right, weights)
         return replace(
-            _of(found, shape),
+            _of(found, Shape((), stable, candidate, state.shape.peak)),
             alike=state.alike,
             change=state.change.add(change, weights, _CHANGE_SPAN, self.promotion_alpha),
             own=state.own.add(own, weights, _GAP_SPAN, self.promotion_alpha),
@@ -286,8 +281,8 @@ def _answers(answers: Iterable[Answer]) -> Values:
 
 def _rights(pairs: Sequence[LabelledPair], *, of_candidate: bool) -> Values:
     if of_candidate:
-        return np.array([float(pair.candidate.label == pair.truth) for pair in pairs])
-    return np.array([float(pair.stable.label == pair.truth) for pair in pairs])
+        return np.array([pair.candidate.label == pair.truth for pair in pairs], np.float64)
+    return np.array([pair.stable.label == pair.truth for pair in pairs], np.float64)
 
 
 def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
@@ -297,13 +292,13 @@ def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
 
 
 def _of(found: Sequence[BetState], shape: Shape) -> CalibrationState:
-    shape = replace(shape, sides=tuple(Sides(*found[place : place + 2]) for place in range(7, len(found), 2)))
+    sides = tuple(Sides(*found[place : place + 2]) for place in range(7, len(found), 2))
     return CalibrationState(
         harm_gap=Sides(*found[0:2]),
         safe_change=Sides(*found[2:4]),
         safe_own=Sides(*found[4:6]),
         safe_brier=found[6],
-        shape=replace(shape, peak=max(shape.peak, shape.log_e)),
+        shape=Shape(sides, shape.stable, shape.candidate, max(shape.peak, log_evidence(sides))),
     )
 
 

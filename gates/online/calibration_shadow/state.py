@@ -75,11 +75,6 @@ class Shape:
     peak: float = 0.0
 
     @property
-    def log_e(self) -> float:
-        """Log evidence that at some edge the change is beyond its tolerance: the mean over edges, sides and bets."""
-        return log_mean_exp([log for sides in self.sides for log in (*sides.high.log_capital, *sides.low.log_capital)])
-
-    @property
     def edge(self) -> int:
         """The place of the edge at which the evidence is strongest."""
         strongest = [max(*sides.high.log_capital, *sides.low.log_capital) for sides in self.sides]
@@ -99,6 +94,11 @@ class Shape:
         stable's."""
         own, other = (_contrast(bands, self.edge) for bands in (self.candidate, self.stable))
         return own - other
+
+
+def log_evidence(every: Sequence[Sides]) -> float:
+    """Log evidence that at some edge the change is beyond its tolerance: the mean over edges, sides and bets."""
+    return log_mean_exp([log for sides in every for log in (*sides.high.log_capital, *sides.low.log_capital)])
 
 
 def mean_miscalibration(bands: Sequence[Band]) -> float:

@@ -16,7 +16,7 @@ from gates.checks import GATEWAY, METRICS
 from gates.evidence import ArmCounts, Look
 from gates.gate import Timing, bounds, settle
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
-from gates.online.noise import expecting, heard, words
+from gates.online.noise import as_begun, heard, words
 from gates.outcome import Outcome
 from gates.stats.cap import Cap
 from gates.stats.noise import Noise
@@ -116,9 +116,9 @@ class ErrorsGate:
 
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
         stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
-        state = replace(state, spread=expecting(state.spread, look, self.name))
-        if self.stage is Stage.LIVE:  # of copies it sees nothing, and would keep what it was told for good
-            state = replace(state, own_spread=expecting(state.own_spread, look, self.name))
+        # Of copies it sees nothing of users' errors, and would keep what it was told for good.
+        spreads = ("spread", "own_spread") if self.stage is Stage.LIVE else ("spread",)
+        state = as_begun(state, look, self.name, *spreads)
         again = look.replayed.requests if look.replayed is not None else 0
         # One after the other, and only what stable could answer: of users' requests that certifies nothing. What was
         # asked may be scraped a look late.

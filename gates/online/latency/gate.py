@@ -146,21 +146,22 @@ class LatencyGate:
         under = edges[max(bisect_right(edges, objective * SLACK) - 1, 0)]
         slow = slower_than(over, candidate, edges)
         missed = ShareWatch(MISSED_RATIO * tail, self._harm.cap)
+        safe, ratio, beside, alone = seen.safe, seen.ratio, seen.beside, seen.alone
         if load.certifies:
-            seen = replace(seen, safe=below(tail).add(seen.safe, *slower_than(under, candidate, edges), effect))
+            safe = below(tail).add(safe, *slower_than(under, candidate, edges), effect)
         if not load.blames:
-            return replace(state, objective=seen)
+            return replace(state, objective=ObjectiveState(ratio, beside, alone, safe))
         if stable is not None and stable.requests:
             compared: Arms | None = Arms(*slow, *slower_than(over, stable, edges))
         else:
             compared = beside_former(state, look, objective)
         if compared is None:
-            alone = missed.add(seen.alone, *slow, effect, length_s=length_s)
-            return replace(state, objective=replace(seen, alone=alone))
+            alone = missed.add(alone, *slow, effect, length_s=length_s)
+            return replace(state, objective=ObjectiveState(ratio, beside, alone, safe))
         guard = more_slow(over, self.asked.guard_ratio, edges, known.stable_counts)
-        ratio = self._harm.add(seen.ratio, compared, null=guard, effect=known.compared_effect, length_s=length_s)
-        beside = missed.add(seen.beside, *slow, effect, length_s=length_s)
-        return replace(state, objective=replace(seen, ratio=ratio, beside=beside))
+        ratio = self._harm.add(ratio, compared, null=guard, effect=known.compared_effect, length_s=length_s)
+        beside = missed.add(beside, *slow, effect, length_s=length_s)
+        return replace(state, objective=ObjectiveState(ratio, beside, alone, safe))
 
     def _verdict(self, state: LatencyState, look: Look, timing: Timing) -> Verdict:
         asked, ratio = self.asked, state.harm.estimate()

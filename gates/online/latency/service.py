@@ -12,14 +12,15 @@ from dataclasses import replace
 from gates.evidence import ArmCounts, Look
 from gates.online.latency.former import edge_over
 from gates.online.latency.state import LatencyState, Yardstick, slower_than
-from gates.online.noise import expecting, halves, heard
+from gates.online.noise import as_begun, halves, heard
 from gates.stats.ratio import Arms
 
 
 def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gate: str) -> LatencyState:
     """The state after a look's slow requests beyond the yardstick, as the replicas timed them. While a version warms up
     nothing counts."""
-    before, noise = expecting(state.before, look, gate), state.noise
+    state = as_begun(state, look, gate, "before")
+    before, noise, spread = state.before, state.noise, state.spread
     if yardstick is not None and look.latency_edges_ms and not look.warming:
         over = edge_over(yardstick.stable_ms, look.latency_edges_ms)
         near = nearest(yardstick.stable_ms, look.users_edges_ms) if look.users_edges_ms else math.inf
@@ -30,13 +31,17 @@ def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gat
         def slow_of_users(arm: ArmCounts) -> tuple[int, int]:
             return slower_than(near, arm, look.users_edges_ms)
 
-        if not state.spread.events:
+        if not spread.events:
             apart = halves(look, slow)
             if apart is None and look.shadow is not None and look.stable is not None and look.replayed is None:
                 apart = Arms(*slow(look.shadow), *slow(look.stable))
             before = before.add(apart) if apart is not None else before
         noise = heard(noise, look, slow, events_of_users=slow_of_users)
-    return replace(state, before=before, noise=noise, spread=state.spread.expecting(before.learnt))
+    if not spread.events:  # then it is too late
+        spread = spread.expecting(before.learnt)
+    if (before, noise, spread) == (state.before, state.noise, state.spread):
+        return state
+    return replace(state, before=before, noise=noise, spread=spread)
 
 
 def nearest(edge_ms: float, edges: tuple[float, ...]) -> float:

@@ -82,13 +82,20 @@ def edges_changed(state: LatencyState, look: Look) -> bool:
 
 def remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState:
     """Stable's requests of this look added to its recent ones, which never weigh more than ``requests_max``."""
+    edges_ms, counts = state.edges_ms, state.stable_counts
     if look.stable is not None and look.latency_edges_ms:
-        counts = _faded(state.stable_counts, look.stable, requests_max)
-        state = replace(state, edges_ms=look.latency_edges_ms, stable_counts=counts)
+        edges_ms, counts = look.latency_edges_ms, _faded(counts, look.stable, requests_max)
+    users_edges_ms, users_counts = state.users_edges_ms, state.users_counts
     if look.users is not None and look.users.latency_edges_ms:
-        counts = _faded(state.users_counts, look.users.stable, requests_max)
-        state = replace(state, users_edges_ms=look.users.latency_edges_ms, users_counts=counts)
-    return state
+        users_edges_ms = look.users.latency_edges_ms
+        users_counts = _faded(users_counts, look.users.stable, requests_max)
+    return replace(
+        state,
+        edges_ms=edges_ms,
+        stable_counts=counts,
+        users_edges_ms=users_edges_ms,
+        users_counts=users_counts,
+    )
 
 
 def carried(state: LatencyState, look: Look) -> LatencyState:
@@ -98,7 +105,7 @@ def carried(state: LatencyState, look: Look) -> LatencyState:
     if stable is None or not stable.requests or not look.window.length_s:
         return state
     per_s = sum(arm.requests for arm in arms) / look.window.length_s
-    return replace(state, carried_per_s=max(state.carried_per_s, per_s))
+    return replace(state, carried_per_s=per_s) if per_s > state.carried_per_s else state
 
 
 def _faded(before: tuple[float, ...], arm: ArmCounts, requests_max: int) -> tuple[float, ...]:
