@@ -18,8 +18,8 @@ Events = Callable[[ArmCounts], tuple[int, int]]
 
 
 def as_begun(state: StateT, look: Look, gate: str, *spreads: str) -> StateT:
-    """The state of a gate as it begins a release: its ``spreads``, fields of it, know what earlier releases found, where
-    the look tells it."""
+    """The state of a gate as it begins a release: its ``spreads``, fields of it, know what earlier releases found,
+    where the look tells it."""
     known = next((one.effect for one in look.earlier if one.gate == gate), None)
     if known is None:  # as at nearly every look
         return state

@@ -71,8 +71,9 @@ class Losses:
             agreed_waiting -= settled
             disagreed_waiting = max(disagreed_waiting - resolved, 0)
         counts += Trinomial(zero=settled)
-        waiting = {"agreed_waiting": agreed_waiting, "disagreed_waiting": disagreed_waiting}
-        return self._with(labelled, counts, counted=counted, **waiting)
+        return self._with(
+            labelled, counts, counted=counted, agreed_waiting=agreed_waiting, disagreed_waiting=disagreed_waiting
+        )
 
     def __add__(self, other: "Losses") -> "Losses":
         """Return the labelled pairs of both; agreeing ones are in ``alike`` only."""

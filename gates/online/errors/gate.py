@@ -10,7 +10,7 @@ versions (`gates.stats.noise`).
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gates.checks import GATEWAY, METRICS
 from gates.evidence import ArmCounts, Look
