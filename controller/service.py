@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from controller.core.commands import ANY_MODEL, WAYS_BACK, Ask, Command, Freeze
+from controller.core.commands import ANY_MODEL, FREEZE_MAX_S, WAYS_BACK, Ask, Command, Freeze
 from controller.core.events import Leaving
 from controller.core.foresight import Foreseen, Standing, foresee
 from controller.core.release import EXPOSED, Phase, Purpose, Release, pending_settings, serves_all
@@ -84,7 +84,9 @@ class Installation(Protocol):
 
     def foresee(self, ask: Ask, model: str, version: str | None = None) -> Foreseen: ...
 
-    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze: ...
+    def freeze(
+        self, model: str, *, reason: str, by: str, silent: bool = False, for_s: float | None = None
+    ) -> Freeze: ...
 
     def unfreeze(self, model: str, *, reason: str, by: str) -> bool: ...
 
@@ -219,12 +221,15 @@ class Service:
             return True, None
         return False, self.inbox.outcome(command_id)
 
-    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze:
-        """Halt every change of the model, or of every one (``ANY_MODEL``), until it is lifted; ``silent``: and tell
-        nobody of it meanwhile."""
+    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False, for_s: float | None = None) -> Freeze:
+        """Halt every change of the model, or of every one (``ANY_MODEL``), until it is lifted, or for so long;
+        ``silent``: and tell nobody of it meanwhile."""
         if model != ANY_MODEL:
             self.check(model)
-        freeze = Freeze(model, reason, by, self.clock.now_s(), silent)
+        if for_s is not None and not 0 < for_s <= FREEZE_MAX_S:
+            raise UsageError("a freeze ends within 366 days; one without an end holds until it is lifted")
+        now_s = self.clock.now_s()
+        freeze = Freeze(model, reason, by, now_s, silent, None if for_s is None else now_s + for_s)
         self.freezes.freeze(freeze)
         self.wake()
         return freeze

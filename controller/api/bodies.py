@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from controller.api.errors import ApiError
-from controller.core.commands import ANY_MODEL
+from controller.core.commands import ANY_MODEL, FREEZE_MAX_S
 from controller.ports.samples import Label, Prediction
 from serving.contract import CLASS_NAME_LENGTH_MAX, Traffic, check_model_name, check_version
 from serving.text.jsonlines import Unreadable, loads_marked
@@ -193,6 +193,7 @@ class FreezeBody(Body):
     reason: Sentence
     by: Sentence | None = None
     silent: bool = False
+    for_s: Annotated[float, Field(gt=0, le=FREEZE_MAX_S)] | None = None  # None: until it is lifted
 
 
 def parse(kind: type[AnyBody], body: bytes) -> AnyBody:

@@ -147,7 +147,7 @@ class FreezeRoutes:
         body = parse(FreezeBody, call.body)
         call.caller.may_speak_of(body.model)
         by = call.caller.on_behalf_of(body.by)
-        freeze = self._service.freeze(body.model, reason=body.reason, by=by, silent=body.silent)
+        freeze = self._service.freeze(body.model, reason=body.reason, by=by, silent=body.silent, for_s=body.for_s)
         return Reply(_freeze(freeze), HTTPStatus.CREATED)
 
     def lift(self, call: Call) -> Reply:

@@ -2,7 +2,8 @@
 
     python -m controller.bootstrap.drill_undo_afar JSON
 
-A freeze does not end by itself. Where the controller does not answer, it is asked again for most of a minute.
+Where the controller does not answer, it is asked again for most of a minute; after that the freeze ends by
+itself, later.
 """
 
 import json

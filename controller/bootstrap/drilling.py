@@ -47,6 +47,7 @@ from suites.cases import load as load_suite
 
 _RESTART_WINDOW_S: Final = 600.0
 GUARD_SPARE_S: Final = 60.0
+FREEZE_SPARE_S: Final = 600.0  # beyond the guard's time: the freeze of a drill whose machine is lost ends by itself
 _SLOW_BEYOND: Final = 2.0  # times the least objective, which is that of P95
 _OBJECTIVE_MS: Final = 200.0
 
@@ -119,7 +120,7 @@ class AtHome:
             undo = drill_undo.command_of(home, asked.model, asked.freeze)
             guard = stack.enter_context(Guard([one.identity for one in records], length_s, undo))
             injection = _injection(ground, guard)
-            stack.enter_context(_frozen(ground))
+            stack.enter_context(_frozen(ground, length_s))
             token = _own_token(ground)
             url = _predict_url(ground)
             began_s = time.time()
@@ -171,14 +172,14 @@ def _ground(home: Home, asked: Asked) -> Iterator[_Ground]:
 
 
 @contextmanager
-def _frozen(ground: _Ground) -> Iterator[None]:
+def _frozen(ground: _Ground, length_s: float) -> Iterator[None]:
     """Freeze the model while the block lasts, where that is asked for and it is not frozen: of two freezes of a model
     none can be lifted alone."""
     asked, service = ground.asked, ground.service
     if asked.freeze is None or service.frozen(asked.model):
         yield
         return
-    service.freeze(asked.model, reason=asked.freeze, by=asked.by)
+    service.freeze(asked.model, reason=asked.freeze, by=asked.by, for_s=length_s + FREEZE_SPARE_S)
     try:
         yield
     finally:

@@ -21,12 +21,13 @@ from controller.bootstrap.afar import wire_to
 from controller.bootstrap.drill_counts import Counts, refused_by_interface
 from controller.bootstrap.drill_metrics import alerts_of, batches, refused_of
 from controller.bootstrap.drill_sight import AfarLookout, faults_of
-from controller.bootstrap.drilling import GUARD_SPARE_S, Asked, under_load
+from controller.bootstrap.drilling import FREEZE_SPARE_S, GUARD_SPARE_S, Asked, under_load
 from controller.core.drills import By, Drill, Drilled, Means, Noted
 from controller.drilling import DrillPorts, drilled
 from controller.errors import Source, TransientError, UsageError
 from controller.overview import Overview
 from controller.ports.drills import Injection
+from controller.report.words import until
 from serving.contract import LABELS_ROUTE
 
 _SCRAPED_EVERY_S: Final = 15.0  # nobody tells from here
@@ -117,7 +118,8 @@ def _ground(afar: Afar, asked: Asked) -> _Ground:
         if _OF_A_DRILL.match(freeze.reason):
             raise UsageError(
                 f"another drill froze {freeze.model} ({freeze.reason!r}, by {freeze.by}): wait until it is "
-                f"over; if its machine is lost, `serin unfreeze {freeze.model} --server {afar.url}`"
+                f"over{until(freeze, overview.now_s)}; if its machine is lost, "
+                f"`serin unfreeze {freeze.model} --server {afar.url}`"
             )
     if asked.freeze is None and not overview.freezes:
         raise UsageError(f"{model} is not frozen: `serin freeze {model} --reason ...` before, or --freeze --reason ...")
@@ -138,7 +140,8 @@ def _ground(afar: Afar, asked: Asked) -> _Ground:
 @contextmanager
 def _frozen(ground: _Ground, length_s: float) -> Iterator[None]:
     """Freeze the model while the block lasts, where that is asked for and it is not frozen, beside a guard that lifts
-    the freeze should this process die. A token that may freeze and not lift freezes nothing."""
+    the freeze should this process die; should its machine be lost, the freeze ends by itself. A token that may freeze
+    and not lift freezes nothing."""
     asked, installation, afar = ground.asked, ground.installation, ground.afar
     if asked.freeze is None or ground.overview.freezes:
         yield
@@ -149,7 +152,7 @@ def _frozen(ground: _Ground, length_s: float) -> Iterator[None]:
     undo = drill_undo_afar.command_of(afar.url, afar.token_file, afar.ca_file, asked.model, reason)
     with Guard([], length_s, undo):
         try:
-            installation.freeze(asked.model, reason=reason, by=asked.by)
+            installation.freeze(asked.model, reason=reason, by=asked.by, for_s=length_s + FREEZE_SPARE_S)
             yield
         finally:
             _lifted(ground, reason)
@@ -160,7 +163,7 @@ def _lifted(ground: _Ground, reason: str) -> None:
     try:
         drill_undo_afar.lifted(ground.installation, model, reason)
     except TransientError as error:
-        told = f"{model} stays frozen ({reason!r}): {error}; then `serin unfreeze {model} --server {url}`"
+        told = f"{model} stays frozen for now ({reason!r}): {error}; then `serin unfreeze {model} --server {url}`"
         raise TransientError(Source.FREEZES, told) from error
 
 

@@ -51,7 +51,7 @@ def output() -> Sequence[Part]:
             "serin.history/v1": "history: happenings, oldest first",
             "serin.waited/v1": "wait, release start --wait-s: settled, exit_code, release",
             "serin.asked/v1": "release start, release again, abort, resume, pause, promote: command, foreseen, acts",
-            "serin.freeze/v1": "freeze, unfreeze: frozen, lifted",
+            "serin.freeze/v1": "freeze, unfreeze: frozen, ends_at_s, lifted",
             "serin.rollback/v1": "rollback: version, moved, confirmed, elapsed_ms",
             "serin.reported/v1": "report: files",
             "serin.drill/v1": "drill MODE: outcome, seen_at_s, over_at_s, checks, course, users, page",
@@ -124,8 +124,8 @@ def on_call() -> Sequence[Part]:
             'serin rollback intent --reason "wrong refunds"': """All traffic to the known good version, in a fifth
             of a second. Needs neither the controller nor Prometheus, MLflow or labels. --dry-run says where it
             would go.""",
-            "serin freeze '*' --reason \"incident 42\"": """No model changes until serin unfreeze. A rollback
-            is always possible.""",
+            "serin freeze '*' --reason \"incident 42\"": """No model changes until serin unfreeze, or for a
+            time with --for 2h. A rollback is always possible.""",
             "serin history --since 12h": """Who did what, for whoever takes over in the morning; serin report
             RELEASE for the record.""",
         },

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Ask(StrEnum):
@@ -39,7 +40,8 @@ ANY_MODEL = "*"
 class Freeze:
     """No model change of ``model`` (``ANY_MODEL``: of any) until it is lifted. A rollback is always allowed.
 
-    ``silent``: nor is anybody notified about the model meanwhile.
+    ``silent``: nor is anybody notified about the model meanwhile. ``ends_at_s``: unix time at which the controller ends
+    it; None: only a person does.
     """
 
     model: str
@@ -47,3 +49,12 @@ class Freeze:
     by: str
     at_s: float
     silent: bool = False
+    ends_at_s: float | None = None
+
+    def is_over(self, now_s: float) -> bool:
+        """Return whether its time is over: it holds all the same until its end is recorded."""
+        return self.ends_at_s is not None and self.ends_at_s <= now_s
+
+
+FREEZE_MAX_S: Final = 366 * 86_400.0
+"""A freeze that ends by itself does so within a year; what is to hold longer is lifted by a person."""

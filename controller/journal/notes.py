@@ -13,12 +13,14 @@ from gates.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """No model change of ``model`` from now on; ``silent``: and nobody is told of it."""
+    """No model change of ``model`` from now on; ``silent``: and nobody is told of it. ``ends_at_s``: when it ends by
+    itself, in unix seconds; None: not."""
 
     model: str
     reason: str
     by: str
     silent: bool = False
+    ends_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,15 @@ class FreezeLifted:
     reason: str
     by: str
     freezes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeEnded:
+    """The time of the freeze that was made ``by`` somebody for this ``reason`` is over. Others may hold the model."""
+
+    model: str
+    reason: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +155,7 @@ class RetrainAsked:
 Note = (
     Frozen
     | FreezeLifted
+    | FreezeEnded
     | CommandDiscarded
     | PolicyRead
     | PolicyGone

@@ -3,11 +3,11 @@ with one keeps no other from its look, its rollback or its abort."""
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from controller.core.commands import Command
+from controller.core.commands import Command, Freeze
 from controller.core.policy import ReleasePolicy
 from controller.core.release import Release
 from controller.errors import ConflictError, SerinError, TransientError, UnreadableError
@@ -229,10 +229,26 @@ class Fleet:
         for command in self._waiting():
             asked.setdefault(command.model, []).append(command)
         try:
-            return Observed(asked, tuple(self._world.freezes.in_force()))
+            return Observed(asked, tuple(self._freezes()))
         except TransientError as error:
             log.warning("freezes: %s", error)
             return Observed(asked, (), f"it is not known whether models are frozen: {error}")
+
+    def _freezes(self) -> Iterator[Freeze]:
+        """Yield the freezes in force. One whose time is over holds until that is recorded: then the journal has it
+        before any release goes on."""
+        now_s = self._world.clock.now_s()
+        for freeze in self._world.freezes.in_force():
+            if not freeze.is_over(now_s) or not self._ended(freeze, now_s):
+                yield freeze
+
+    def _ended(self, freeze: Freeze, now_s: float) -> bool:
+        try:
+            self._world.freezes.end(freeze, at_s=now_s)
+        except TransientError as error:
+            log.warning("the end of a freeze of %s is not recorded: %s", freeze.model, error)
+            return False
+        return True
 
     def _waiting(self) -> Sequence[Command]:
         """Commands that are still of use; none while the inbox does not answer, which stops no rollback."""

@@ -38,4 +38,8 @@ class Freezes(Protocol):
     def lift(self, model: str, *, reason: str, by: str, at_s: float) -> bool:
         """False where there was nothing to lift."""
 
-    def in_force(self) -> Sequence[Freeze]: ...
+    def end(self, freeze: Freeze, *, at_s: float) -> bool:
+        """Record that the freeze's own time is over; the others of its model stay. False where it holds no more."""
+
+    def in_force(self) -> Sequence[Freeze]:
+        """Return those that nobody lifted and whose end is not recorded, the oldest first."""

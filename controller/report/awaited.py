@@ -60,7 +60,7 @@ def _awaited(  # noqa: PLR0911 - one branch a reason to wait
         waits = "" if not faults else f" It waits: {faults}."
         return Awaited(f"All traffic goes back to {back}: {_ended(release.reason)}{waits}")
     if frozen and release.phase in _HALTED and release.purpose is Purpose.PROMOTE:
-        return Awaited(f"Waits until a freeze is lifted. {'; '.join(frozen)}.")
+        return Awaited(f"Waits until a freeze is over. {'; '.join(frozen)}.")
     if (pause := release.pause) is not None:
         return Awaited(
             f"Paused by {pause.by}: {_ended(pause.reason)} No more users get it; its gates go on judging.",

@@ -17,14 +17,16 @@ from controller.core.events import (
 from controller.core.release import Phase, Purpose
 from controller.errors import UnreadableError
 from controller.journal.codec import event_of, note_of
-from controller.journal.notes import CommandDiscarded, FreezeLifted, Frozen, PolicyGone, PolicyRead
+from controller.journal.notes import CommandDiscarded, FreezeEnded, FreezeLifted, Frozen, PolicyGone, PolicyRead
 from controller.ports.journal import RecordedEntry
-from controller.report.words import phase_title
+from controller.report.words import phase_title, utc
 
 OF_RELEASES: Final = tuple(
     kind.__name__ for kind in (Started, PhaseEntered, Leaving, CommandTaken, TrafficConfirmed, TrafficRestored)
 )
-OF_MODELS: Final = tuple(kind.__name__ for kind in (Frozen, FreezeLifted, CommandDiscarded, PolicyRead, PolicyGone))
+OF_MODELS: Final = tuple(
+    kind.__name__ for kind in (Frozen, FreezeLifted, FreezeEnded, CommandDiscarded, PolicyRead, PolicyGone)
+)
 _SERVED: Final = "users are answered by "
 _REPLACED: Final = "an edit of the traffic table was replaced"
 _BEGINS: Final = {
@@ -74,9 +76,12 @@ def of_model(entries: Iterable[RecordedEntry]) -> Iterator[Happening]:
             continue
         match note:
             case Frozen(model, reason, by):
-                yield Happening(entry.at_s, model, "frozen", reason, by)
+                until = "" if note.ends_at_s is None else f" until {utc(note.ends_at_s)}"
+                yield Happening(entry.at_s, model, f"frozen{until}", reason, by)
             case FreezeLifted(model, reason, by):
                 yield Happening(entry.at_s, model, "freeze lifted", reason, by)
+            case FreezeEnded(model, reason, by):
+                yield Happening(entry.at_s, model, "freeze ended by itself", f"{by} had frozen it: {reason}")
             case CommandDiscarded():
                 asked = f"asked to {note.ask}{f' version {note.version}' if note.version else ''}, in vain"
                 yield Happening(entry.at_s, note.model, asked, note.outcome, note.by, note.version or "")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from controller.core.commands import Freeze
 from controller.core.counted import agreed, counted
 from controller.core.release import Phase, Purpose, Release
 from gates.evidence import LabelSource
@@ -92,6 +93,19 @@ def clock(at_s: float, now_s: float) -> str:
     """``22:58 UTC``, of another day with its date: a time of the clock that stands beside an age."""
     at, now = datetime.fromtimestamp(at_s, UTC), datetime.fromtimestamp(now_s, UTC)
     return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def frozen_by(freeze: Freeze, now_s: float) -> str:
+    """Return who froze it and why, and until when where it ends by itself."""
+    return f"{freeze.by}: {freeze.reason}{until(freeze, now_s)}"
+
+
+def until(freeze: Freeze, now_s: float) -> str:
+    """Return ``(until 22:58 UTC, in 1 h 5 min)`` behind a blank; nothing where only a person ends it."""
+    if freeze.ends_at_s is None:
+        return ""
+    left = "its time is over" if freeze.is_over(now_s) else f"in {duration(freeze.ends_at_s - now_s)}"
+    return f" (until {clock(freeze.ends_at_s, now_s)}, {left})"
 
 
 def figure(value: float | None, *, signed: bool = False) -> str:

@@ -17,7 +17,7 @@ from controller.core.release import Phase, Purpose, Release
 from controller.core.traffic import TrafficTable
 from controller.overview import Overview, Shown, opened
 from controller.report.awaited import Awaited, awaited
-from controller.report.words import clock, duration, phase_title, shortened
+from controller.report.words import clock, duration, frozen_by, phase_title, shortened, until
 from controller.status.facts import Facts, shares, weights
 from controller.status.gates import gate_rows
 from serving.text.printable import printable
@@ -57,7 +57,9 @@ def status_table(seen: Overview, *, every: bool = False) -> RenderableType:
     )
     if not blocks and seen.records is not None:
         blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
-    return Group(*_standing(seen), *map(_trouble, troubles), *map(_frozen, seen.freezes), *blocks)
+    return Group(
+        *_standing(seen), *map(_trouble, troubles), *(_frozen(freeze, seen.now_s) for freeze in seen.freezes), *blocks
+    )
 
 
 def _standing(seen: Overview) -> Iterator[Text]:
@@ -111,8 +113,9 @@ def _trouble(sentence: str) -> Text:
     return Text(printable(sentence), "bold magenta")
 
 
-def _frozen(freeze: Freeze) -> Text:
-    return Text(printable(f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}"), "bold red")
+def _frozen(freeze: Freeze, now_s: float) -> Text:
+    told = f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}{until(freeze, now_s)}"
+    return Text(printable(told), "bold red")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class _Block:
     def _awaited(self) -> RenderableType:
         """The sentence that decides, and beneath it how much of what is awaited is there."""
         seen, release = self.seen, self.release
-        frozen = [f"{one.by}: {one.reason}" for one in seen.freezes if one.model in (release.model, ANY_MODEL)]
+        frozen = [frozen_by(one, seen.now_s) for one in seen.freezes if one.model in (release.model, ANY_MODEL)]
         found = awaited(release, seen.now_s, asked=seen.asking.get(release.model, ()), frozen=frozen)
         if not seen.is_live and release.active:
             return Padding(Text(printable(f"Nothing is decided now. Last state: {found.sentence}")), (0, 0, 0, 2))

@@ -8,12 +8,12 @@ from controller.core.commands import ANY_MODEL
 from controller.core.events import Leaving, PhaseEntered, Started, TrafficRestored
 from controller.core.notices import Kind, Notice, Severity
 from controller.core.release import Phase, Purpose
-from controller.journal.notes import CandidateRefused, CommandDiscarded, FreezeLifted, Frozen, RetrainAsked
+from controller.journal.notes import CandidateRefused, CommandDiscarded, FreezeEnded, FreezeLifted, Frozen, RetrainAsked
 from controller.ports.journal import RecordedEntry, ReleaseSummary
-from controller.report.words import phase_title
+from controller.report.words import phase_title, utc
 
 OF_RELEASES: Final = (Started.__name__, PhaseEntered.__name__, Leaving.__name__, TrafficRestored.__name__)
-_NOTES: Final = (Frozen, FreezeLifted, CommandDiscarded, CandidateRefused, RetrainAsked)
+_NOTES: Final = (Frozen, FreezeLifted, FreezeEnded, CommandDiscarded, CandidateRefused, RetrainAsked)
 OF_OTHERS: Final = tuple(one.__name__ for one in _NOTES)
 KINDS: Final = (*OF_RELEASES, *OF_OTHERS)
 SERIN: Final = "serin"
@@ -39,12 +39,8 @@ def notice_of_release(entry: RecordedEntry, event: object, release: ReleaseSumma
 def notice_of_note(entry: RecordedEntry, note: object) -> Notice | None:
     """Return what people are told of what happened outside of a release; None: nothing."""
     match note:
-        case Frozen():
-            said = f"{_model(note.model)} frozen" + (", and nobody is told of it" if note.silent else "")
-            return _notice(entry, _Said(Kind.FREEZE_BEGAN, Severity.INFO, said, note.reason, note.by), note.model)
-        case FreezeLifted():
-            said = f"{_model(note.model)} frozen no more"
-            return _notice(entry, _Said(Kind.FREEZE_LIFTED, Severity.INFO, said, note.reason, note.by), note.model)
+        case Frozen() | FreezeLifted() | FreezeEnded():
+            return _notice(entry, _of_freeze(note), note.model)
         case CommandDiscarded():
             said = f"{note.model}: `{note.ask}` by {note.by} came to nothing"
             found = _Said(Kind.COMMAND_DISCARDED, Severity.INFO, said, note.outcome, note.by)
@@ -59,6 +55,22 @@ def notice_of_note(entry: RecordedEntry, note: object) -> Notice | None:
             return _notice(entry, found, note.model, note.version)
         case _:
             return None
+
+
+def _of_freeze(note: Frozen | FreezeLifted | FreezeEnded) -> _Said:
+    match note:
+        case Frozen():
+            until = "" if note.ends_at_s is None else f" until {utc(note.ends_at_s)}"
+            told = ", and nobody is told of it" if note.silent else ""
+            said = f"{_model(note.model)} frozen{until}{told}"
+            return _Said(Kind.FREEZE_BEGAN, Severity.INFO, said, note.reason, note.by)
+        case FreezeLifted():
+            said = f"{_model(note.model)} frozen no more"
+            return _Said(Kind.FREEZE_LIFTED, Severity.INFO, said, note.reason, note.by)
+        case FreezeEnded():
+            of = "every model" if note.model == ANY_MODEL else note.model
+            said = f"The time of the freeze of {of} by {note.by} is over"
+            return _Said(Kind.FREEZE_LIFTED, Severity.INFO, said, note.reason)
 
 
 def _model(model: str) -> str:

@@ -13,6 +13,7 @@ from controller.ports.journal import ReleaseSummary
 from controller.ports.runtime import DeploymentStatus
 from controller.report.awaited import Awaited, awaited, is_required_open
 from controller.report.data import Trace, TracePoint
+from controller.report.words import frozen_by
 from controller.web.pulse import Pulse, Served
 from gates.kind import Lever
 from gates.outcome import Outcome
@@ -75,7 +76,7 @@ def service_view(
     """One model, from what was seen of it."""
     numbers = sorted({*(table.asked if table is not None else ()), *running}, key=natural)
     own = held_by(freezes, model)
-    held = [f"{freeze.by}: {freeze.reason}" for freeze in own]
+    held = [frozen_by(freeze, now_s) for freeze in own]
     return ServiceView(
         model=model,
         versions=tuple(_version(number, table, running.get(number), release, pulse) for number in numbers),

@@ -52,6 +52,18 @@ class FreezesContract:
         freezes.freeze(silent)
         assert [one.silent for one in freezes.in_force()] == [False, True]
 
+    def test_the_end_of_a_freeze_is_that_of_no_other(self, freezes: Freezes) -> None:
+        """It says when its time is over, and holds until that is recorded, which is done once."""
+        brief = dataclasses.replace(INTENT, by="ada", ends_at_s=70.0)
+        freezes.freeze(INTENT)
+        freezes.freeze(brief)
+        assert list(freezes.in_force()) == [INTENT, brief]
+        assert freezes.end(brief, at_s=71.0)
+        assert list(freezes.in_force()) == [INTENT]
+        assert not freezes.end(brief, at_s=72.0)
+        freezes.freeze(brief)
+        assert list(freezes.in_force()) == [INTENT]
+
     def test_freezes_of_one_model_are_bounded(self, freezes: Freezes) -> None:
         """Each look reads them all. One that holds already can be repeated; other models are not concerned."""
         for number in range(WAITING_MAX):

@@ -205,6 +205,16 @@ def test_freezes_are_made_listed_and_lifted(world: World, client: Client) -> Non
     assert error_of(client.request("DELETE", "/v1/freezes/*?by=bob"))["field"] == "reason"
 
 
+def test_a_freeze_ends_after_the_time_that_it_is_asked_for(world: World, client: Client) -> None:
+    """By the clock here, whatever the caller's says; and not in the past, or after a life."""
+    asked = {"model": "intent", "reason": "the night"}
+    made = client.post("/v1/freezes", {**asked, "for_s": 60}).json()
+    assert made["ends_at_s"] == world.clock.at_s + 60
+    assert client.get("/v1/freezes").json()["freezes"][0]["ends_at_s"] == made["ends_at_s"]
+    for wrong in (0, -1, 1e12, "soon"):
+        assert error_of(client.post("/v1/freezes", {**asked, "for_s": wrong}))["field"] == "for_s"
+
+
 READS = ["/v1/releases", "/v1/releases/r1", "/v1/releases/r1/entries", "/v1/journal", "/v1/freezes"]
 ROUTES = {
     **{("GET", path): {"view", "propose", "rollback", "admin"} for path in READS},

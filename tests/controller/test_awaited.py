@@ -100,7 +100,7 @@ def test_each_phase_has_its_sentence(release, said: str) -> None:
 
 def test_a_freeze_is_what_is_waited_for_where_it_halts() -> None:
     frozen = ["ana: incident 42"]
-    assert awaited(shadow(WAITING), AT_S, frozen=frozen).sentence == "Waits until a freeze is lifted. ana: incident 42."
+    assert awaited(shadow(WAITING), AT_S, frozen=frozen).sentence == "Waits until a freeze is over. ana: incident 42."
     assert "probation" in awaited(release_in(Phase.PROBATION), AT_S, frozen=frozen).sentence
 
 

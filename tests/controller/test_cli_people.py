@@ -1,10 +1,12 @@
 """What people ask for by hand: refused where it could only come to nothing, and answered by what became of it."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,6 +126,17 @@ def test_the_hint_after_a_freeze_is_a_command_that_lifts_it(home: Home, model: s
     hint = serin(home, "freeze", model, "--reason", "incident 42").stdout.partition("To lift it: serin ")[2]
     lifted = CliRunner().invoke(app, shlex.split(hint))
     assert lifted.stdout == f"{model}: lifted.\n"
+
+
+def test_status_says_until_when_a_freeze_holds(home: Home) -> None:
+    """By the clock and from now; and of one whose time is over, which nobody recorded while nothing ran."""
+    now_s = time.time()
+    with opened(home) as store:
+        store.freezes.freeze(Freeze("intent", "the night", "ana", now_s, ends_at_s=now_s + 5_430.0))
+        store.freezes.freeze(Freeze("*", "a drill", "ana", 1.0, ends_at_s=2.0))
+    night, drill = [line for line in serin(home, "status").stdout.splitlines() if "frozen by" in line]
+    assert re.fullmatch(r"intent  frozen by ana because the night \(until .*\d\d:\d\d UTC, in 1 h 30 min\) *", night)
+    assert "a drill (until 1970-01-01 00:00 UTC, its time is over)" in drill
 
 
 def test_status_shows_the_freezes_that_bear_on_the_model(home: Home) -> None:

@@ -56,6 +56,7 @@ class There:
     refusals: Refusals
     status: list[int]
     frozen_meanwhile: list[list[str]] = field(default_factory=list)
+    ends_meanwhile: list[float | None] = field(default_factory=list)  # of the freezes, in unix seconds
 
     @property
     def freezes(self) -> list[str]:
@@ -89,6 +90,7 @@ class There:
 
         def wait(length_s: float) -> bool:
             self.frozen_meanwhile.append(self.freezes)
+            self.ends_meanwhile += [one.ends_at_s for one in self.told.world.freezes.in_force()]
             threading.Event().wait(min(length_s, 0.05))
             return False
 
@@ -143,6 +145,7 @@ def test_strangers_are_refused_by_an_interface_elsewhere(there: There) -> None:
     assert found.drill.promise.endswith("what logs hold of them is not looked at from afar.")
     assert there.refusals.count == 150
     assert there.frozen_meanwhile[0][0].startswith(MINE), "frozen while it is played"
+    assert None not in there.ends_meanwhile, "it would end by itself, should the drill's machine be lost"
     assert there.freezes == []
 
 

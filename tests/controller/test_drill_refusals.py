@@ -87,11 +87,12 @@ def test_a_model_that_is_frozen_is_frozen_by_nobody_else(home: Home) -> None:
     asked = Asked(DRILLS[Mode.F5], "intent", Times(), 10.0, freeze="drill F5: monthly", by="ana")
     with service_of(home) as service:
         ground = drilling._Ground(home, home.load(), service, asked, TrafficTable("intent", {"6": 100.0}))
-        with drilling._frozen(ground):
-            assert [one.reason for one in service.frozen("intent")] == ["drill F5: monthly"]
+        with drilling._frozen(ground, 100.0):
+            (own,) = service.frozen("intent")
+            assert (own.reason, own.ends_at_s) == ("drill F5: monthly", own.at_s + 100.0 + drilling.FREEZE_SPARE_S)
         assert service.frozen("intent") == []
         service.freeze("intent", reason="holidays", by="bob")
-        with drilling._frozen(ground):
+        with drilling._frozen(ground, 100.0):
             assert [one.reason for one in service.frozen("intent")] == ["holidays"]
         assert [one.reason for one in service.frozen("intent")] == ["holidays"]
 

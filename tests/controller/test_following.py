@@ -133,6 +133,18 @@ def test_history_tells_who_served_who_decided_and_what_was_frozen(home: Home) ->
     assert rows[0] == ["1970-01-01 00:16:40", "intent", "7", "release begins", "ana", "Try version 7.", RELEASE]
 
 
+def test_history_tells_until_when_it_was_frozen_and_that_it_ended(home: Home) -> None:
+    brief = Freeze("intent", "a drill", "ana", 3_000.0, ends_at_s=3_600.0)
+    with opened(home) as store:
+        store.freezes.freeze(brief)
+        store.freezes.end(brief, at_s=3_601.0)
+    rows = [line.split("\t") for line in serin(home, "history", "--since", "1970-01-01T00:45").stdout.splitlines()]
+    assert [row[3:6] for row in rows[:2]] == [
+        ["frozen until 1970-01-01 01:00:00 UTC", "ana", "a drill"],
+        ["freeze ended by itself", "", "ana had frozen it: a drill"],
+    ]
+
+
 def test_history_of_a_time_and_a_model(home: Home) -> None:
     document = json.loads(serin(home, "history", "intent", "--since", "1970-01-01T00:20", "-o", "json").stdout)
     assert [one["what"] for one in document["happenings"]] == [

@@ -15,6 +15,7 @@ from controller.journal.codec import entry_of
 from controller.journal.notes import (
     CandidateRefused,
     CommandDiscarded,
+    FreezeEnded,
     FreezeLifted,
     Frozen,
     Note,
@@ -170,6 +171,21 @@ def test_a_silent_freeze_keeps_its_model_silent_and_says_how_much_it_kept(told: 
     assert lifted.reason.startswith("found (2 notices of the last day were kept silent")
     told.happens(ROLLED_BACK)
     assert len(told.due("pager")) == 1
+
+
+def test_a_silent_freeze_that_ends_by_itself_is_told(told: Told) -> None:
+    """As one that is lifted: from then on people are told again."""
+    silent = Freeze("intent", "a drill", "ada", told.clock.now_s(), silent=True, ends_at_s=told.clock.now_s() + 60)
+    told.freezes.freeze(silent)
+    told.noted(Frozen("intent", silent.reason, "ada", silent=True, ends_at_s=60.0), "intent")
+    assert "frozen until 1970-01-01 00:01:00 UTC, and nobody" in told.due("chat")[0].title
+    told.happens(ROLLED_BACK)
+    told.freezes.end(silent, at_s=told.clock.now_s())
+    told.noted(FreezeEnded("intent", "a drill", "ada"), "intent")
+    (ended,) = told.due("chat")
+    assert ended.title == "The time of the freeze of intent by ada is over"
+    assert (ended.kind, ended.reason.partition(" (")[0]) == (Kind.FREEZE_LIFTED, "a drill")
+    assert "1 notices of the last day were kept silent" in ended.reason
 
 
 def test_a_freeze_that_does_not_say_so_keeps_nobody_from_being_told(told: Told) -> None:

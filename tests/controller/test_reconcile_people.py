@@ -6,6 +6,7 @@ import pytest
 
 from controller.core.commands import Ask, Command, Freeze
 from controller.core.release import Phase, Purpose
+from controller.errors import Source, TransientError
 from controller.loop.fleet import COMMAND_KEPT_S
 from tests.controller.service import GOOD, LESS_ACCURATE, Behaviour
 from tests.controller.world import POLICY, World
@@ -216,6 +217,40 @@ def test_a_freeze_stops_a_canary_where_it_is_until_it_is_lifted(world, model):
     world.when_time_passes(150)
     assert (world.release.phase, world.release.step) == (Phase.CANARY, 0)
     world.freezes.lift(model, reason="over", by="ana", at_s=world.clock.now_s())
+    world.when_settled()
+    assert world.weights == {"v7": 100}
+
+
+def test_a_freeze_with_an_end_ends_by_itself(world):
+    """Whoever made it may be gone. One by hand beside it stays."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    brief = Freeze("intent", "a drill", "ana", world.clock.now_s(), ends_at_s=world.clock.now_s() + 60)
+    by_hand = Freeze("intent", "incident 42", "bob", world.clock.now_s())
+    world.freezes.freeze(brief)
+    world.freezes.freeze(by_hand)
+    world.when_time_passes(59)
+    assert world.freezes.in_force() == (brief, by_hand)
+    world.when_time_passes(60)
+    assert world.freezes.in_force() == (by_hand,)
+    assert (world.release.phase, world.release.step) == (Phase.CANARY, 0)
+    world.freezes.end(by_hand, at_s=world.clock.now_s())
+    world.when_settled()
+    assert world.weights == {"v7": 100}
+
+
+def test_a_freeze_holds_while_its_end_cannot_be_recorded(world, monkeypatch):
+    """The journal has the end of it before a release goes on."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    world.freezes.freeze(Freeze("intent", "a drill", "ana", world.clock.now_s(), ends_at_s=world.clock.now_s() + 60))
+    ends = world.freezes.end
+
+    def unwritten(*_, **__):
+        raise TransientError(Source.FREEZES, "the disk is full")
+
+    monkeypatch.setattr(world.freezes, "end", unwritten)
+    world.when_time_passes(150)
+    assert (world.release.phase, world.release.step) == (Phase.CANARY, 0)
+    monkeypatch.setattr(world.freezes, "end", ends)
     world.when_settled()
     assert world.weights == {"v7": 100}
 

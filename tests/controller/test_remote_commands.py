@@ -31,6 +31,7 @@ from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
 from controller.errors import SerinError, UsageError
 from controller.journal.codec import entry_of, record_of
+from controller.report.words import utc
 from controller.roles import Role
 from serving.access.tokens import TokenFile, changing, new_token
 from tests.certificates import Authority
@@ -230,6 +231,13 @@ def test_freezes_are_made_and_lifted(there: Installation) -> None:
     assert (freeze.model, freeze.reason, freeze.by) == ("intent", "incident 42", "ada for bob" if there.url else "bob")
     assert there.lines("unfreeze", "intent", "--reason", "it is over") == ["intent: lifted."]
     assert there.lines("unfreeze", "intent", "--reason", "it is over") == ["intent: nothing was frozen."]
+    said = there.lines("freeze", "*", "--for", "2h", "--reason", "the night")
+    (freeze,) = there.store.freezes.in_force()
+    assert freeze.ends_at_s == pytest.approx(freeze.at_s + 7_200.0)
+    assert said[0].startswith(f"*: frozen until {utc(freeze.ends_at_s)}. To lift it sooner: serin unfreeze '*'")
+    said_no = there.refusal("freeze", "intent", "--for", "99999d", "--reason", "a slip")
+    assert "366 days" in said_no or "for_s" in said_no
+    assert there.refusal("freeze", "intent", "--for", "soon", "--reason", "a slip").startswith("--for 'soon': give")
     said_no = there.refusal("freeze", "intnt", "--reason", "incident 42")
     assert said_no == "there is no policy for model 'intnt'; models here: intent"
 

@@ -26,6 +26,8 @@ from controller.adapters.sql import database as sql_database
 from controller.adapters.sql.store import revision as stored_revision
 from controller.adapters.sql.upgrade import Upgraded, alembic_config, upgrade_store
 from controller.errors import ConflictError, PermanentError, TransientError, UsageError
+from controller.journal.codec import note_of
+from controller.journal.notes import FreezeEnded, Frozen, stream_of
 from controller.ports.journal import Entry
 from controller.ports.samples import Label, Prediction, SampleCursor
 from gates.evidence import LabelCounts
@@ -589,6 +591,19 @@ def test_the_history_of_freezes_is_kept(store: Store) -> None:
         (row,) = connection.execute(sa.select(schema.freezes)).all()
     assert (row.model, row.reason, row.by, row.at_s) == ("intent", INTENT.reason, INTENT.by, INTENT.at_s)
     assert (row.lifted_reason, row.lifted_by, row.lifted_at_s) == ("budget is back", "bob", 30.0)
+
+
+def test_the_journal_tells_that_a_freeze_ended_by_itself(store: Store) -> None:
+    """From which nobody's hand is read; when it was to end stands there from the beginning."""
+    brief = replace(INTENT, ends_at_s=70.0)
+    store.freezes.freeze(brief)
+    store.freezes.end(brief, at_s=71.0)
+    kinds = [Frozen.__name__, FreezeEnded.__name__]
+    notes = [note_of(one) for one in store.journal.of_kinds(stream_of("intent"), kinds, since_s=0.0, limit=9)]
+    assert notes == [
+        Frozen("intent", INTENT.reason, INTENT.by, ends_at_s=70.0),
+        FreezeEnded("intent", INTENT.reason, INTENT.by),
+    ]
 
 
 def test_what_became_of_a_command_is_kept(store: Store) -> None:

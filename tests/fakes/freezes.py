@@ -11,6 +11,7 @@ class FakeFreezes:
     def __init__(self) -> None:
         self._made: list[Freeze] = []
         self.lifted: dict[Freeze, tuple[str, str, float]] = {}  # why, by whom, when
+        self.ended: dict[Freeze, float] = {}  # when
 
     def freeze(self, freeze: Freeze) -> None:
         if freeze in self._made:
@@ -24,5 +25,11 @@ class FakeFreezes:
         self.lifted.update(dict.fromkeys(found, (reason, by, at_s)))
         return bool(found)
 
+    def end(self, freeze: Freeze, *, at_s: float) -> bool:
+        holds = freeze in self.in_force()
+        if holds:
+            self.ended[freeze] = at_s
+        return holds
+
     def in_force(self) -> Sequence[Freeze]:
-        return tuple(freeze for freeze in self._made if freeze not in self.lifted)
+        return tuple(freeze for freeze in self._made if freeze not in self.lifted and freeze not in self.ended)

@@ -148,7 +148,7 @@ ROUTES: Final[Mapping[tuple[str, str], Told]] = {
     ("GET", "/v1/freezes"): Told("The freezes in force.", "freezes"),
     ("POST", "/v1/freezes"): Told(
         "Freeze a model, or all models with `*`.",
-        "model, reason, by, at_s, silent",
+        "model, reason, by, at_s, silent, ends_at_s",
         like="freeze",
         body=FreezeBody,
         status=CREATED,

@@ -156,6 +156,15 @@ def test_what_others_wrote_stays_text() -> None:
         assert HOSTILE in page.text
 
 
+def test_a_freeze_says_until_when_it_holds() -> None:
+    world = PageWorld()
+    world.freezes.freeze(Freeze("*", "the night", "ana", 1.0, ends_at_s=7_200.0))
+    assert (
+        "Every model is frozen by ana because the night, until 01 Jan 1970, 02:00 UTC"
+        in Page(world.browser().get("/web/").text).text
+    )
+
+
 def test_lists_have_pages() -> None:
     """Services and releases alike; a model's releases by themselves."""
     world = PageWorld()

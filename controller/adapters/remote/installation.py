@@ -69,13 +69,14 @@ class RemoteInstallation:
             consents = tuple((Consent(one["consent"]), str(one["why"])) for one in found["consents"])
             return Foreseen(str(found["sentence"]), bool(found["acts"]), consents)
 
-    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False) -> Freeze:
+    def freeze(self, model: str, *, reason: str, by: str, silent: bool = False, for_s: float | None = None) -> Freeze:
         if model != ANY_MODEL:
             model_named(model)
         body = {"model": model, "reason": reason, "by": by, **({"silent": True} if silent else {})}
+        body |= {} if for_s is None else {"for_s": for_s}
         found = self._read("POST", "/v1/freezes", body)
         with Reading(self._wire):
-            return Freeze(found["model"], found["reason"], found["by"], found["at_s"], silent)
+            return Freeze(found["model"], found["reason"], found["by"], found["at_s"], silent, found.get("ends_at_s"))
 
     def unfreeze(self, model: str, *, reason: str, by: str) -> bool:
         found = self._read("DELETE", f"/v1/freezes/{quote(model, safe='')}", reason=reason, by=by)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_REVISION: Final = "0011"  # the newest migration: what this code reads and writes
+SCHEMA_REVISION: Final = "0012"  # the newest migration: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -166,6 +166,7 @@ freezes = Table(
     Column("lifted_by", Text),
     Column("lifted_reason", Text),
     Column("silent", Boolean, nullable=False, server_default=false()),  # nobody is told of the model meanwhile
+    Column("ends_at_s", Double),  # when its time is over; null: a person lifts it
     UniqueConstraint("model", "reason", "by", "at_s"),
     sqlite_autoincrement=True,
 )
