@@ -16,6 +16,7 @@ _ENTRIES_BESIDE: Final = 1.0  # a second: events, notes and what people do, of a
 _ENTRIES_FACTOR: Final = 3.0  # times what the looks of every model would write
 _DISK_AHEAD_S: Final = 3 * 86_400.0
 _REFUSED_MIN: Final = 100
+_HOW: Final = "(401, 403 or 429)"
 _CONTROLLER: Final = f'{{job="{names.CONTROLLER_JOB}"}}'
 
 
@@ -67,6 +68,13 @@ def _controller() -> Iterator[Alert]:
         About.SERIN,
         "Notices to {{ $labels.target }} are not delivered: `serin status` says why",
         for_s=60,
+    )
+    yield Alert(
+        "SerinInterfaceRefused",
+        f"sum(increase({names.API_REFUSED_METRIC}[15m])) > {_REFUSED_MIN}",
+        Severity.TICKET,
+        About.SERIN,
+        f"The controller's interface refused {{{{ $value | humanize }}}} requests in 15 minutes {_HOW}",
     )
     yield Alert(
         "SerinDiskFilling",
@@ -160,7 +168,7 @@ def _processes() -> Iterator[Alert]:
         f"{gained(names.ACCESS_REFUSED_METRIC, 'sum')} > {_REFUSED_MIN}",
         Severity.TICKET,
         About.REPLICA,
-        f"{WHO}: {{{{ $value | humanize }}}} requests were refused in 15 minutes (401, 403 or 429)",
+        f"{WHO}: {{{{ $value | humanize }}}} requests were refused in 15 minutes {_HOW}",
     )
 
 

@@ -54,6 +54,7 @@ WELL = (
     controller(names.POLICY_FAULTS_METRIC, "0x70"),
     controller(names.DISK_FREE_METRIC, "1000000000000x70"),
     controller(names.JOURNAL_ENTRIES_METRIC, "0+6x70"),
+    controller(names.API_REFUSED_METRIC, "0+1x70"),
     controller(names.FROZEN_METRIC, "0x70", model="intent"),
     controller(names.WEIGHT_METRIC, "1x70", model="intent", model_version="6"),
     'envoy_http_no_cluster{job="serin-gateway", instance="gateway"} 0x70',
@@ -172,10 +173,12 @@ CASES: Mapping[str, tuple[tuple[str, ...], str, set[str]]] = {
          controller(names.JOURNAL_ENTRIES_METRIC, "0+600x70"),
          controller(names.FROZEN_METRIC, "1x70", model="intent"),
          controller(names.NOTICES_OLDEST_METRIC, "0x70", target="pager"),
+         controller(names.API_REFUSED_METRIC, "0+60x70"),
          'envoy_http_no_cluster{job="serin-gateway", instance="gateway"} 0+10x70'),
         "40m",
         {"SerinControllerBlind/page", "SerinNobodyAnswers/page", "SerinFrozen/none"} | {
-            f"Serin{name}/ticket" for name in ("PolicyNotFollowed", "NoticesWait", "DiskFilling", "JournalGrows")},
+            f"Serin{name}/ticket" for name in (
+                "PolicyNotFollowed", "NoticesWait", "InterfaceRefused", "DiskFilling", "JournalGrows")},
     ),
     "a canary proceeds": (
         (phase("canary", "0x70"), release(names.LOOK_TIME_METRIC, f"0{ALWAYS}")), "30m", set()
