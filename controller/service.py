@@ -347,8 +347,8 @@ class Service:
                 continue
             models.add(summary.model)
             stream = release_stream(summary.release_id)
-            entries = self.journal.of_kinds(stream, OF_RELEASES, since_s=since_s, limit=limit)
-            found += of_release(summary.release_id, summary.model, summary.version, entries)
+            entries = self.journal.of_kinds(stream, OF_RELEASES, since_s=0.0, limit=limit)
+            found += of_release(summary.release_id, summary.model, summary.version, entries, since_s=since_s)
         for stream in (INSTALLATION, *map(model_stream, sorted(models))):
             found += of_model(self.journal.of_kinds(stream, OF_MODELS, since_s=since_s, limit=limit))
         in_order = sorted((one for one in found if bears_on(one, model)), key=lambda one: one.at_s)

@@ -54,15 +54,20 @@ class Happening:
     release_id: str = ""
 
 
-def of_release(release_id: str, model: str, version: str, entries: Iterable[RecordedEntry]) -> Iterator[Happening]:
-    """Yield what happened to a release, from its entries of the kinds ``OF_RELEASES``. What cannot be read is left
-    out."""
+def of_release(
+    release_id: str, model: str, version: str, entries: Iterable[RecordedEntry], *, since_s: float
+) -> Iterator[Happening]:
+    """Yield what happened to a release since then, from its entries of the kinds ``OF_RELEASES``: all of them, as the
+    first says what the release is for. What cannot be read is left out."""
+    purpose = Purpose.PROMOTE
     for entry in entries:
         try:
-            told = _told(event_of(entry))
+            event = event_of(entry)
         except (UnreadableError, ValueError):
             continue
-        if told is not None:
+        if isinstance(event, Started):
+            purpose = event.purpose
+        if entry.at_s >= since_s and (told := _told(event, purpose)) is not None:
             what, why, by = told
             yield Happening(entry.at_s, model, what, why, by, version, release_id)
 
@@ -112,13 +117,13 @@ def bears_on(happening: Happening, model: str | None) -> bool:
     return model is None or happening.model in (model, ANY_MODEL)
 
 
-def _told(event: Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one branch an event
+def _told(event: Event, purpose: Purpose) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one branch an event
     """Return what happened, why, and by whom."""
     match event:
         case Started():
             return _BEGINS[event.purpose], event.reason, "" if event.by == "registry" else event.by
         case PhaseEntered() if event.phase in _SETTLING and not event.step:
-            return phase_title(event.phase).lower(), event.reason, ""
+            return phase_title(event.phase, purpose=purpose).lower(), event.reason, ""
         case Leaving():
             ends = event.ending.value.replace("_", " ")
             return f"going back, to be {ends}", event.reason, "" if event.by == "serin" else event.by

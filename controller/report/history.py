@@ -36,6 +36,7 @@ class History:
     """Fed with every event in order; holds what the time line shows."""
 
     policy: ReleasePolicy
+    purpose: Purpose = Purpose.PROMOTE
     phases: list[PhaseSpan] = field(default_factory=list)
     traffic: list[TrafficShare] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -48,6 +49,7 @@ class History:
             self.decisions.append(decision)
         match event:
             case Started():
+                self.purpose = event.purpose
                 self._enter(at_s, Phase.PENDING, phase_title(Phase.PENDING), event.reason)
             case PhaseEntered():
                 self._enter(at_s, event.phase, self._title(event), event.reason)
@@ -73,7 +75,7 @@ class History:
             return phase_title(event.phase, self.policy.steps[event.step].weight_pct)
         if event.phase is Phase.PROBATION and event.step:  # nothing is copied any more
             return "End of probation"
-        return phase_title(event.phase)
+        return phase_title(event.phase, purpose=self.purpose)
 
     def _close_fault(self, source: str, at_s: float) -> None:
         for place in range(len(self.faults) - 1, -1, -1):

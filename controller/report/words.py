@@ -33,12 +33,15 @@ PHASE_WORDS = {
 }
 
 _RESTORE_WORDS = {Phase.PROMOTING: "is being restored", Phase.PROMOTED: "was restored"}
+_RESTORE_TITLES = {Phase.PROMOTING: "Being restored", Phase.PROMOTED: "Restored"}
 
 _UNITS_S = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 
-def phase_title(phase: Phase, weight_pct: float | None = None) -> str:
-    """``Canary 5 %`` for a step, else the phase's name."""
+def phase_title(phase: Phase, weight_pct: float | None = None, purpose: Purpose = Purpose.PROMOTE) -> str:
+    """``Canary 5 %`` for a step, else the phase's name; of a restore, which promotes nothing, what it is instead."""
+    if purpose is Purpose.RESTORE and phase in _RESTORE_TITLES:
+        return _RESTORE_TITLES[phase]
     name = phase.value.replace("_", " ").capitalize()
     return name if weight_pct is None else f"{name} {weight_pct:g} %"
 

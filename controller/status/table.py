@@ -173,7 +173,7 @@ def _progress(found: Awaited, now_s: float) -> Iterator[Text]:
 
 def _heading(release: Release) -> Text:
     weight = release.canary_step.weight_pct if release.phase is Phase.CANARY else None
-    title = phase_title(release.phase, weight)
+    title = phase_title(release.phase, weight, release.purpose)
     if release.phase is Phase.CANARY:
         title += f", step {release.step + 1} of {len(release.policy.steps)}"
     verb = {Purpose.RESTORE: "restore", Purpose.REHEARSE: "rehearsal"}.get(release.purpose, "release")
