@@ -90,6 +90,18 @@ class TrafficTable:
         """The table that follows this one: the changes, and the generation one higher."""
         return replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]
 
+    @property
+    def nowhere_back(self) -> str:
+        """Why a rollback that names no version has nowhere to go. A version that is only judged yet has no users."""
+        if len(self.weights_pct) > 1:
+            return f"{self.model} has no known good version yet"
+        by = f", by {self.override.by}" if self.override is not None else ""
+        serves = next(iter(self.weights_pct))
+        return (
+            f"{self.model} is at version {serves} already{by}, and no earlier version is kept to go back to. "
+            f"A release that has no users yet is ended by `serin abort {self.model} --reason ...`"
+        )
+
     def back(self, to: str, override: "Override") -> "TrafficTable":
         """The table that follows this one where everybody goes to ``to``, past whoever else writes tables."""
         return self.next(weights_pct={to: HUNDRED_PCT}, mirror=None, override=override)

@@ -520,7 +520,14 @@ class TestRollback:
         write_routes(
             home, EMPTY_DOCUMENT.with_table(TrafficTable("intent", {"7": 100.0}, generation=1), RouteOptions())
         )
-        with pytest.raises(UsageError, match=r"at version 7 already, and no earlier version.*--to; running: 6, 7"):
+        with pytest.raises(UsageError, match=r"at version 7 already, and no earlier version.*with --to \(6, 7\)"):
+            rollback(home)
+
+    def test_says_how_a_release_ends_that_has_no_users_yet(self, home: Path) -> None:
+        """While suites are asked its version runs beside stable: nobody is to be sent there for want of another way."""
+        table = TrafficTable("intent", {"6": 100.0}, generation=1)
+        write_routes(home, EMPTY_DOCUMENT.with_table(table, RouteOptions()))
+        with pytest.raises(UsageError, match=r"no users yet is ended by `serin abort intent --reason \.\.\.`"):
             rollback(home)
 
     @pytest.mark.parametrize("version", ["5", "dead"])

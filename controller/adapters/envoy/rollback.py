@@ -91,12 +91,7 @@ def _way_back(directory: Path, document: RouteDocument, model: str, to_version: 
     target = to_version or table.known_good
     if target is None:
         others = ", ".join(_running(directory, model)) or "none"
-        why = f"{model} has no known good version yet"
-        if len(table.weights_pct) == 1:
-            by = f", by {table.override.by}" if table.override is not None else ""
-            serves = next(iter(table.weights_pct))
-            why = f"{model} is at version {serves} already{by}, and no earlier version is kept to go back to"
-        raise UsageError(f"{why}. Name one with --to; running: {others}.")
+        raise UsageError(f"{table.nowhere_back}. To send everybody to a running version, name it with --to ({others}).")
     _check_runs(directory, model, target)
     return table, target
 

@@ -79,7 +79,7 @@ def _target(model: str, route: Mapping[str, Any], override: Override, to_version
         raise UsageError(f"Serin has written no traffic of {model} there yet")
     target = to_version or table.known_good
     if target is None:
-        raise UsageError(f"{model} has no known good version yet. Name one that runs with --to.")
+        raise UsageError(f"{table.nowhere_back}. To send everybody to a running version, name it with --to.")
     return table.next(weights_pct={target: HUNDRED_PCT}, mirror=None, override=override)
 
 

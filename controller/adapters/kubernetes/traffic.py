@@ -215,7 +215,7 @@ class KubernetesTraffic:
         if table is None:
             raise UsageError(f"no model {model!r} is routed here")
         if (target := to or table.known_good) is None:
-            raise UsageError(f"{model} has no known good version yet")
+            raise UsageError(table.nowhere_back)
         back = table.back(target, override)
         self.write(back, over=self.drift(model))
         return back
