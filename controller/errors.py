@@ -102,6 +102,12 @@ class UsageError(SerinError):
     """The caller's wish cannot be done; the message names the field and the way out."""
 
 
+def in_words(error: Exception) -> str:
+    """Return what a person reads of it: of what the system refused its words, without their number or a path that is
+    named beside it already."""
+    return str((error.strerror if isinstance(error, OSError) else None) or error) or type(error).__name__
+
+
 _SHORTAGES: Final = {
     errno.EMFILE: "this process may open no more files: raise its limit (ulimit -n)",
     errno.ENFILE: "this machine has no more open files to give (fs.file-max)",
@@ -130,4 +136,4 @@ def our_fault(source: Source, doing: str, error: Exception) -> TransientError:
     why = "this process has no memory left" if isinstance(error, MemoryError) else None
     if isinstance(error, OSError) and error.errno in _SHORTAGES:
         why = _SHORTAGES[error.errno]
-    return TransientError(source, f"{doing}: {error or type(error).__name__}" + (f"; {why}" if why else ""))
+    return TransientError(source, f"{doing}: {in_words(error)}" + (f"; {why}" if why else ""))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from controller.adapters.local.loopback import get
 from controller.core.drills import Batches
-from controller.errors import Source, TransientError
+from controller.errors import Source, TransientError, in_words
 from controller.monitoring.rule import ABOUT_LABEL, About
 from serving.contract import (
     ACCESS_REFUSED_METRIC,
@@ -39,7 +39,7 @@ def alerts_of(prometheus: str, model: str) -> tuple[Mapping[str, str], Mapping[s
             if found.get(name) != "firing":
                 found[name] = state
     except (OSError, ValueError, KeyError) as error:
-        return {}, {ALERTS: f"cannot be read: {error}"}
+        return {}, {ALERTS: f"cannot be read: {in_words(error)}"}
     return found, {}
 
 
@@ -78,7 +78,7 @@ def refused_of(prometheus: str, model: str) -> Mapping[str, float]:
         found = _asked(prometheus, f'sum({ACCESS_REFUSED_METRIC}{{{MODEL_LABEL}="{model}"}})')
         return {model: sum(float(one["value"][1]) for one in found)}
     except (OSError, ValueError, KeyError) as error:
-        raise TransientError(Source.METRICS, f"{prometheus} cannot be read: {error}") from error
+        raise TransientError(Source.METRICS, f"{prometheus} cannot be read: {in_words(error)}") from error
 
 
 def _asked(prometheus: str, query: str) -> list[Any]:

@@ -67,6 +67,11 @@ class Asked:
     users_may_fail: bool = False
 
 
+def in_a_freeze(asked: Asked) -> Asked:
+    """Return the wish as it is once the model is frozen: nobody freezes it to be told what would be done."""
+    return replace(asked, freeze=asked.freeze or "a dry run")
+
+
 @dataclass(frozen=True, slots=True)
 class _Ground:
     """The installation as a drill finds it."""
@@ -130,8 +135,9 @@ class AtHome:
             return drilled(_with_alerts_of(ground), asked.model, times, ports)
 
     def foreseen(self, asked: Asked) -> Sequence[str]:
-        """Return what the drill would be done to. Raises UsageError as `play`; nothing is done or frozen."""
-        with _ground(self.home, asked) as ground:
+        """Return what the drill would be done to. Raises UsageError as `play`, but asks for no freeze; nothing is done
+        or frozen."""
+        with _ground(self.home, in_a_freeze(asked)) as ground:
             _texts(ground)
             return _injection(ground, Guard([], 0.0)).targets
 

@@ -21,7 +21,7 @@ from controller.bootstrap.afar import wire_to
 from controller.bootstrap.drill_counts import Counts, refused_by_interface
 from controller.bootstrap.drill_metrics import alerts_of, batches, refused_of
 from controller.bootstrap.drill_sight import AfarLookout, faults_of
-from controller.bootstrap.drilling import FREEZE_SPARE_S, GUARD_SPARE_S, Asked, under_load
+from controller.bootstrap.drilling import FREEZE_SPARE_S, GUARD_SPARE_S, Asked, in_a_freeze, under_load
 from controller.core.drills import By, Drill, Drilled, Means, Noted
 from controller.drilling import DrillPorts, drilled
 from controller.errors import Source, TransientError, UsageError
@@ -78,8 +78,9 @@ class Afar:
             return drilled(_seen_from_afar(ground), asked.model, times, ports)
 
     def foreseen(self, asked: Asked) -> Sequence[str]:
-        """Return what the drill would be done to. Raises UsageError as `play`; nothing is done or frozen."""
-        return _injection(_ground(self, asked)).targets
+        """Return what the drill would be done to. Raises UsageError as `play`, but asks for no freeze; nothing is done
+        or frozen."""
+        return _injection(_ground(self, in_a_freeze(asked))).targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,10 +257,8 @@ def _tell_of_dry_run(asked: "Asked", targets: "Any", output: Output) -> None:
         return
     say(f"{one.mode}, {one.title}: {one.injects}.")
     say(f"To: {', '.join(targets)}" + (f"; for {asked.times.for_s:g} s" if one.lasts else ""))
-    say(
-        f"Meanwhile {asked.rate_per_s:g} requests a second of its own; {asked.model} is frozen"
-        + (f" for as long as it takes: {asked.freeze}" if asked.freeze else " already")
-    )
+    freeze = f"for as long as it takes: {asked.freeze}" if asked.freeze else "before, or by --freeze --reason ..."
+    say(f"Meanwhile {asked.rate_per_s:g} requests a second of its own; {asked.model} is frozen {freeze}")
     say(f"Promised: {one.promise}")
 
 

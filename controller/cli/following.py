@@ -12,7 +12,7 @@ import typer
 
 from controller.cli.asking import given_seconds
 from controller.cli.options import ModelArgument, Output, OutputOption, ReleaseArgument, SomeModelArgument
-from controller.cli.output import console, say, say_json, say_row
+from controller.cli.output import console, say, say_folded, say_json, say_row
 from controller.cli.place import Place, at_a_place
 from controller.errors import TransientError, UsageError
 from controller.exit_codes import EXIT_TIMEOUT
@@ -138,7 +138,11 @@ def _teller(output: Output) -> Callable[[str], None]:
     """Lines for a person, with the time; those beside JSON go to standard error."""
 
     def tell(line: str) -> None:
-        say(f"{datetime.now(UTC):%H:%M:%S} UTC  {line}", err=output is Output.JSON)
+        told = f"{datetime.now(UTC):%H:%M:%S} UTC  "
+        if output is Output.JSON:
+            say(f"{told}{line}", err=True)
+        else:
+            say_folded(f"{told}{line}", indent=len(told))
 
     return tell
 

@@ -13,7 +13,7 @@ import typer
 from controller.cli.options import DEFAULT_HOME_OPTION, HomeOption, Output, OutputOption, home_at, writing_home
 from controller.cli.output import say, say_json
 from controller.config.settings import PORTS, Home, Settings
-from controller.errors import UsageError
+from controller.errors import UsageError, in_words
 
 ENDED_SCHEMA: Final = "serin.ended/v1"
 
@@ -154,7 +154,7 @@ def _secret(file: Path | None) -> str | None:
     try:
         secret = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--webhook-secret-file {file}: cannot be read: {error}") from error
+        raise UsageError(f"--webhook-secret-file {file}: cannot be read: {in_words(error)}") from error
     if not secret:
         raise UsageError(f"--webhook-secret-file {file}: is empty")
     return secret

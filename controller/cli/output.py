@@ -6,10 +6,12 @@ Standard library only: the on-call rollback prints by it.
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from controller.errors import UsageError
+from controller.errors import UsageError, in_words
 from serving.text.printable import COMMAND, one_line
+
+_NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,23 @@ def say(text: str, *, err: bool = False) -> None:
         UsageError: standard output takes no more, as on a full disk.
     """
     _write(one_line(text), sys.stderr if err else sys.stdout)
+
+
+def say_folded(text: str, *, indent: int = 0) -> None:
+    """Print one line; at a terminal that is too narrow for it several, of which those after the first are indented. A
+    number stays beside its sign: ``50 %``."""
+    line = one_line(text)
+    if not sys.stdout.isatty():
+        _write(line, sys.stdout)
+        return
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    held = line.replace(" %", f"{_NO_BREAK}%")  # which is no place to break at
+    parts = textwrap.wrap(held, max(width, 2 * indent), subsequent_indent=" " * indent, break_on_hyphens=False)
+    for part in parts:
+        _write(one_line(part), sys.stdout)  # in which every space is one again
 
 
 def say_row(*cells: str) -> None:
@@ -75,7 +94,7 @@ def close_pipe(stream: TextIO) -> None:
 
 def unwritable(error: OSError) -> UsageError:
     """Return what is told where standard output takes no more, as on a full disk."""
-    return UsageError(f"standard output cannot be written: {error.strerror or error}")
+    return UsageError(f"standard output cannot be written: {in_words(error)}")
 
 
 def _write(text: str, stream: TextIO) -> None:

@@ -16,7 +16,7 @@ from controller.report.awaited import Awaited, awaited, is_required_open
 from controller.report.data import Decision
 from controller.report.history import History
 from controller.report.words import clock, duration, utc
-from controller.status.gates import DrawnGates
+from controller.status.gates import DrawnGates, stands_in
 from gates.verdict import Verdict
 from serving.text.printable import printable
 
@@ -93,15 +93,17 @@ def drawn(found: LookedInto) -> RenderableType:
     ]
     if found.awaited.way_on:
         parts.append(Padding(Text(printable(f"Way on: {found.awaited.way_on}")), (0, 0, 0, 2)))
+    above = found.awaited.sentence
     if found.decided:
         told = "What decided it" if release.blamed else "What keeps it"
-        parts += [Text(f"\n{told}", "dim"), Padding(DrawnGates(found.decided), (0, 0, 0, 2))]
-    parts += [Text("\nHow it got there", "dim"), Padding(_course(found.course), (0, 0, 0, 2))]
+        parts += [Text(f"\n{told}", "dim"), Padding(DrawnGates(found.decided, above), (0, 0, 0, 2))]
+    parts += [Text("\nHow it got there", "dim"), Padding(_course(found.course, above), (0, 0, 0, 2))]
     parts.append(Text(f"\nAll of it: serin report {release.id}", "dim"))
     return Group(*parts)
 
 
-def _course(course: Iterable[Decision]) -> Table:
+def _course(course: Iterable[Decision], above: str) -> Table:
+    """Draw each decision with its reason, but for one that stands above."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="dim")
     table.add_column()
@@ -110,6 +112,7 @@ def _course(course: Iterable[Decision]) -> Table:
             continue
         said = Text(printable(one.title), "bold")
         said.append(printable(f" by {one.by}") if one.by else "")
-        said.append(printable(f". {one.reason}"), "not bold")
+        if not stands_in(one.reason, above):
+            said.append(printable(f". {one.reason}"), "not bold")
         table.add_row(utc(one.at_s).removesuffix(" UTC"), said)
     return table

@@ -19,7 +19,7 @@ from controller.config import plain_yaml
 from controller.config.reference import descriptions, section_types
 from controller.core.policy import ReleasePolicy
 from controller.core.traffic import HUNDRED_PCT
-from controller.errors import UsageError
+from controller.errors import UsageError, in_words
 from controller.naming import model_named
 from gates.online.slices import membership
 from gates.policy import GatePolicy
@@ -64,7 +64,7 @@ def policy_text(path: Path) -> str:
         with path.open(encoding="utf-8") as file:
             return file.read(plain_yaml.BYTES_MAX + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        raise UsageError(f"{path}: cannot be read: {in_words(error)}") from error
 
 
 def check_suites(policy: ReleasePolicy) -> None:

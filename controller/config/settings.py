@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.config.variables import HOME_VARIABLE
-from controller.errors import UsageError
+from controller.errors import UsageError, in_words
 from controller.files import replace_file
 from controller.reserve import RESERVE_FILE
 from serving.text.jsonlines import Unreadable, bare, loads
@@ -328,4 +328,4 @@ class Home:
             hint = f"start one with `serin up`, or name its folder with --home or {HOME_VARIABLE}"
             raise UsageError(f"{self.path}: no Serin lives here; {hint}") from error
         except (OSError, ValueError, Unreadable) as error:
-            raise UsageError(f"{file}: cannot be read: {error}") from error
+            raise UsageError(f"{file}: cannot be read: {in_words(error)}") from error

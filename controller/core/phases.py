@@ -241,7 +241,7 @@ def _settle_by_deadline(release: Release, now_s: float) -> tuple[Event, ...]:
 def _open_gates(release: Release, stages: Iterable[Stage]) -> str:
     wanted = set(stages)
     missing = [v for v in release.verdicts.values() if v.stage in wanted and v.outcome is not Outcome.PASS]
-    required = [f"{v.gate} is {v.outcome} ({v.reason})" for v in missing if not v.advisory]
+    required = [f"{v.gate} is {v.outcome} ({v.reason.removesuffix('.')})" for v in missing if not v.advisory]
     return "; ".join(required or release.faults.values() or ["no evidence arrived"])
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from pydantic_core import to_jsonable_python
 
-from controller.errors import UsageError
+from controller.errors import UsageError, in_words
 from controller.offline.ci_gate import GateResult, Question, unjudged
 from controller.report.words import SYMBOLS, measures
 from gates.outcome import Outcome
@@ -112,7 +112,7 @@ def _tried(path: Path, write: Callable[[GateResult, Path], None], result: GateRe
     try:
         write(result, path)
     except OSError as error:
-        return f"{path}: cannot be written: {error.strerror or error}"
+        return f"{path}: cannot be written: {in_words(error)}"
     except ValueError as error:  # a path with a NUL
         return f"{path}: cannot be written: {error}"
     return None

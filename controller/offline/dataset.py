@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.core.labels import LabelNames
-from controller.errors import UsageError
+from controller.errors import UsageError, in_words
 from controller.ports.dataset import LabelledText
 
 JSON_LINES, PARQUET = ".jsonl", ".parquet"
@@ -42,7 +42,7 @@ def export(found: Iterable[LabelledText], names: LabelNames, file: Path) -> Expo
         write(temporary, _known(found, names, counts))
         temporary.replace(file)
     except OSError as error:
-        raise UsageError(f"--out {file}: cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"--out {file}: cannot be written: {in_words(error)}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -28,7 +28,7 @@ _HEADER: Final = ("gate", "outcome", "value", "limit", "samples")
 def gate_rows(verdicts: Iterable[Verdict], width: int, *, whole: bool, every: bool = False) -> list[RenderableType]:
     """The rows, of at most ``width`` columns where that is enough for a gate's name and outcome. ``whole``: sentences
     are not cut. ``every``: no row is folded away."""
-    ordered = sorted(verdicts, key=lambda one: (_ORDER.index(one.outcome), one.advisory))
+    ordered = sorted(verdicts, key=_order)
     rows = [one for one in ordered if every or not _is_folded(one)]
     folded = [one for one in ordered if one not in rows]
     return [*(_drawn(rows, width, whole=whole) if rows else ()), *_folded(folded)]
@@ -36,12 +36,24 @@ def gate_rows(verdicts: Iterable[Verdict], width: int, *, whole: bool, every: bo
 
 @dataclass(frozen=True, slots=True)
 class DrawnGates:
-    """Each of the gates as a row, with its sentence in whole. Rich tells the width."""
+    """Each of the gates as a row, with its sentence in whole where it does not stand in the text above. Rich tells the
+    width."""
 
     verdicts: Sequence[Verdict]
+    above: str
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        yield from gate_rows(self.verdicts, options.max_width, whole=True, every=True)
+        ordered = sorted(self.verdicts, key=_order)
+        yield from _drawn(ordered, options.max_width, whole=True, above=self.above)
+
+
+def stands_in(reason: str, above: str) -> bool:
+    """Return whether the text above says it already: a reason may be ten lines long."""
+    return reason.removesuffix(".") in above
+
+
+def _order(verdict: Verdict) -> tuple[int, bool]:
+    return _ORDER.index(verdict.outcome), verdict.advisory
 
 
 def _is_folded(verdict: Verdict) -> bool:
@@ -61,8 +73,9 @@ def _folded(verdicts: Sequence[Verdict]) -> Iterator[Text]:
             yield Text(printable(f"{words}: {', '.join(names)}"), "dim")
 
 
-def _drawn(verdicts: Sequence[Verdict], width: int, *, whole: bool) -> Iterator[RenderableType]:
-    """One line a gate with its sentence at the end, or, where the terminal is narrow, on a line of its own."""
+def _drawn(verdicts: Sequence[Verdict], width: int, *, whole: bool, above: str = "") -> Iterator[RenderableType]:
+    """One line a gate with its sentence at the end, or, where the terminal is narrow, on a line of its own. What stands
+    ``above`` has none."""
     header = tuple(Text(name, "dim") for name in _HEADER)
     rows = [_cells(verdict) for verdict in verdicts]
     sizes = [max(cell.cell_len for cell in column) for column in zip(header, *itertools.chain(*rows), strict=True)]
@@ -70,7 +83,7 @@ def _drawn(verdicts: Sequence[Verdict], width: int, *, whole: bool) -> Iterator[
     wide = width - across >= _SENTENCE and not whole
     room = width - 2 - (across if wide else 2)
     if across > width:
-        yield from _narrow(rows, verdicts, room, whole=whole)
+        yield from _narrow(rows, verdicts, room, whole=whole, above=above)
         return
     yield _line(header, sizes)
     for (cells, *more), verdict in zip(rows, verdicts, strict=True):
@@ -81,12 +94,12 @@ def _drawn(verdicts: Sequence[Verdict], width: int, *, whole: bool) -> Iterator[
         yield Text.assemble(first, sentence) if wide else first
         for other, unit in zip(others, units[1:], strict=True):
             yield Text.assemble(Text(other.plain.rstrip()), "  ", Text(printable(unit), "dim"))
-        if not wide:
+        if not wide and not stands_in(verdict.reason, above):
             yield Padding(sentence, (0, 0, 0, 2))
 
 
 def _narrow(
-    rows: Sequence[Sequence[tuple[Text, ...]]], verdicts: Sequence[Verdict], room: int, *, whole: bool
+    rows: Sequence[Sequence[tuple[Text, ...]]], verdicts: Sequence[Verdict], room: int, *, whole: bool, above: str
 ) -> Iterator[RenderableType]:
     """Where a row has no room: a gate and its outcome, its numbers beneath, and its sentence."""
     for (cells, *more), verdict in zip(rows, verdicts, strict=True):
@@ -97,8 +110,9 @@ def _narrow(
             if value.plain != limit.plain:  # of what has neither there is nothing to say
                 yield Text.assemble("  ", value, "  ", limit, "  ", Text(printable(unit), "dim"))
         yield Text.assemble("  ", samples, " samples")
-        said = _sentence(verdict)
-        yield Padding(Text(printable(said) if whole else shortened(said, room), "dim"), (0, 0, 0, 2))
+        if not stands_in(verdict.reason, above):
+            said = _sentence(verdict)
+            yield Padding(Text(printable(said) if whole else shortened(said, room), "dim"), (0, 0, 0, 2))
 
 
 def _cells(verdict: Verdict) -> Sequence[tuple[Text, ...]]:

@@ -239,6 +239,8 @@ def test_what_it_needs_is_asked_for(there: There) -> None:
     assert "--texts: a model's suite cannot be read" in there.refusal("F9", *mine, flags=without)
     assert "--server" in there.refusal("F9", *mine, "--gateway", there.gateway, flags=["--home", str(there.folder)])
     assert "intent is not frozen" in there.refusal("F9", "intent")
+    foreseen = CliRunner().invoke(app, ["drill", "F9", "intent", *flags, "--dry-run"])
+    assert "intent is frozen before, or by --freeze" in foreseen.stdout, "who only asks freezes nothing"
     assert "--prometheus: F8 is noticed by metrics" in there.refusal("F8", *mine)
     assert "write http://HOST:PORT" in there.refusal("F8", *mine, "--prometheus", "prometheus:9090")
     assert "cannot be read" in there.refusal("F8", *mine, "--prometheus", "http://127.0.0.1:1")

@@ -54,7 +54,6 @@ def serves(home: Home) -> None:
         ([lambda home: begins(home, Phase.CANARY)], "intent-v7-1 is canary, and the drill would count in it"),
         ([lambda home: begins(home, Phase.PROBATION)], "intent-v7-1 is probation"),
         ([lambda home: begins(home, Phase.HELD)], "intent-v7-1 is held"),
-        ([], "intent is not frozen: `serin freeze intent"),
         ([frozen], "no version of intent serves"),
         ([frozen, serves], "not everything answers, and the drill would be blamed for that: the gateway (Envoy)"),
     ],
@@ -67,6 +66,12 @@ def test_where_it_would_do_harm_it_is_not_played(
         prepare(home)
     for flags in ((), ("--dry-run",)):
         assert said in refusal(home, "F5", "intent", *flags)
+
+
+def test_it_is_played_in_a_freeze_alone(home: Home) -> None:
+    """Which a dry run does without: nobody freezes a model to be told what would be done."""
+    assert "intent is not frozen: `serin freeze intent" in refusal(home, "F5", "intent")
+    assert "no version of intent serves" in refusal(home, "F5", "intent", "--dry-run")
 
 
 def test_a_model_is_named_where_there_are_several(home: Home) -> None:

@@ -14,11 +14,12 @@ from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli import completion
 from controller.cli.app import app
 from controller.cli.following import waited
+from controller.cli.output import say_folded
 from controller.config.settings import Home, Settings
 from controller.config.variables import HOME_VARIABLE
 from controller.core.commands import Ask, Command, Freeze
 from controller.core.events import CommandTaken, Event, Leaving, PhaseEntered, TrafficConfirmed, fold
-from controller.core.release import Phase
+from controller.core.release import Phase, Purpose
 from controller.errors import TransientError, UsageError
 from controller.journal.codec import entry_of, record_of
 from controller.ports.journal import ReleaseSummary
@@ -92,11 +93,49 @@ def test_why_says_what_decided_it_and_how_it_came_there(home: Home, named: str) 
             "Release started by ana. Try version 7.",
             "Canary 5 %. Every gate on shadow traffic passed.",
             "Asked to pause by bob. launch",
-            "Going back, to be rolled back. The candidate fails",
+            "Going back, to be rolled back",
+            "Rolled back",
             "All of it: serin report intent-v7-1",
         )
     ]
     assert places == sorted(places)
+    assert text.count("The candidate fails in 9 of 100 requests") == 1, "a reason may be ten lines long"
+
+
+def test_a_restore_is_not_told_as_a_promotion(home: Home) -> None:
+    """A person went back to a version: nothing was proven of it. Also where its beginning is longer ago than asked."""
+    course: tuple[Event, ...] = (
+        replace(releases.started(), purpose=Purpose.RESTORE, by="ana", reason="wrong refunds"),
+        PhaseEntered(Phase.PROMOTING, "wrong refunds"),
+        PhaseEntered(Phase.PROMOTED, "wrong refunds"),
+    )
+    restored = fold(None, course, 5_000.0)
+    with opened(home) as store:
+        entries = [entry_of(event, 5_000.0 + number) for number, event in enumerate(course)]
+        record = replace(record_of(restored, len(entries)), release_id="intent-v7-2", phase_since_s=5_002.0)
+        store.journal.append(record, entries)
+    for since, number in (("1970-01-01T01:23:20", 0), ("1970-01-01T01:23:21", 1)):
+        rows = [line.split("\t") for line in serin(home, "history", "--since", since).stdout.splitlines()]
+        whats = [row[3] for row in rows if row[-1] == "intent-v7-2"]
+        assert whats == ["restore begins", "being restored", "restored"][number:]
+    text = serin(home, "why", "intent-v7-2").stdout
+    assert "Restored" in text
+    assert "romoted" not in text
+
+
+def test_a_line_is_folded_at_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """A number stays beside its sign; in a pipe a line stays one."""
+    line = "19:56:31 UTC  intent: version 2 Canary at 50 %: All gates pass."
+    say_folded(line, indent=14)
+    assert capsys.readouterr().out == f"{line}\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for width in range(30, 60):
+        monkeypatch.setenv("COLUMNS", str(width))
+        say_folded(line, indent=14)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= width
+        assert " ".join(" ".join(lines).split()) == " ".join(line.split())
+        assert any("50 %" in one for one in lines)
 
 
 def test_why_as_json_has_the_same_code(home: Home) -> None:
@@ -113,7 +152,7 @@ def test_why_of_a_release_that_goes_on_says_what_keeps_it(home: Home) -> None:
         store.journal.append(replace(record_of(canary, 1), release_id="intent-v8-1"), [entry_of(COURSE[0], 1.0)])
     text = serin(home, "why", "intent-v8-1").stdout
     assert "What keeps it" in text
-    assert "accuracy.shadow says error" in text
+    assert "accuracy.shadow says error" in " ".join(text.split())
 
 
 # --- history ----------------------------------------------------------------------------------------------------------

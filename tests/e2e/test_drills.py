@@ -60,7 +60,7 @@ def test_drills_are_played_and_leave_nothing(site: Site, tmp_path: Path) -> None
     """A worker and a replica that are killed, an altered package, lists of long texts; and a drill that is killed."""
     ground = Ground(site, tmp_path)
     _refused(ground)
-    dry = ground.command("F5", "--users-may-fail", "--freeze", "--reason", "a test", "--dry-run")
+    dry = ground.command("F5", "--users-may-fail", "--dry-run")
     assert "intent-v1" in subprocess.run(dry, capture_output=True, text=True, check=True, timeout=60).stdout
     replica = ground.replica()
     assert ground.played("F4")["users"]["during"]["failed"] == 0

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from controller.adapters.envoy.clusters import ClusterDocument
 from controller.adapters.local.loopback import ask_at_socket
-from controller.errors import PermanentError, Source, TransientError
+from controller.errors import PermanentError, Source, TransientError, in_words
 
 BOOTSTRAP_FILE = "bootstrap.json"
 _ANSWER_WITHIN_S = 0.5
@@ -111,5 +111,5 @@ class EnvoyAdmin:
             return ask_at_socket(self._socket, target, timeout_s=_ANSWER_WITHIN_S, method=method)
         except OSError as error:
             raise TransientError(
-                Source.TRAFFIC, f"Envoy's admin interface at {self._socket} does not answer: {error}"
+                Source.TRAFFIC, f"Envoy's admin interface at {self._socket} does not answer: {in_words(error)}"
             ) from error

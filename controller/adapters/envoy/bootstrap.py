@@ -28,7 +28,7 @@ from controller.adapters.envoy.tables import (
     write_clusters,
     write_routes,
 )
-from controller.errors import PermanentError, Source
+from controller.errors import PermanentError, Source, in_words
 from controller.files import locked, replace_file
 
 ADMIN_SOCKET = "admin.sock"
@@ -141,7 +141,7 @@ def _admin_socket(directory: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise PermanentError(f"{way_out}, and {folder} cannot be made: {error}") from error
+        raise PermanentError(f"{way_out}, and {folder} cannot be made: {in_words(error)}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermanentError(f"{way_out}, and {folder} is not a folder that only this user can use")
     return short

@@ -13,7 +13,7 @@ from typing import Any, Final
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.ledger import REVISION_ROUTE
 from controller.adapters.envoy.routes import ROUTE_CONFIGURATION
-from controller.errors import PermanentError, Source, TransientError
+from controller.errors import PermanentError, Source, TransientError, in_words
 
 PROBES: Final = 8
 """Connections: of two workers one is missed by all of them once in 128 times."""
@@ -70,7 +70,9 @@ def _revision_at(address: tuple[str, int]) -> int:
             while not _is_whole(answer) and (part := connection.recv(_ANSWER_BYTES_MAX)):
                 answer += part
     except OSError as error:
-        raise TransientError(Source.TRAFFIC, f"Envoy does not answer at {address[0]}:{address[1]}: {error}") from error
+        raise TransientError(
+            Source.TRAFFIC, f"Envoy does not answer at {address[0]}:{address[1]}: {in_words(error)}"
+        ) from error
     if not answer:  # as it does where too many clients are connected
         raise TransientError(
             Source.TRAFFIC, f"Envoy closes new connections to {address[0]}:{address[1]} without an answer"

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from controller.adapters.envoy.admin import BOOTSTRAP_FILE, EnvoyAdmin
 from controller.adapters.envoy.clusters import ClusterDocument
 from controller.adapters.envoy.routes import EMPTY_DOCUMENT, ROUTE_CONFIGURATION, RouteDocument
-from controller.errors import PermanentError, SerinError, Source, TransientError, our_fault
+from controller.errors import PermanentError, SerinError, Source, TransientError, in_words, our_fault
 from controller.files import locked, replace_file
 
 ROUTES_FILE = "routes.json"
@@ -202,7 +202,7 @@ def _read(path: Path, parse: Callable[[str], T]) -> tuple[T | None, str]:
     except FileNotFoundError:
         return None, _GONE
     except OSError as error:
-        raise TransientError(Source.TRAFFIC, f"{path} cannot be read: {error.strerror or error}") from error
+        raise TransientError(Source.TRAFFIC, f"{path} cannot be read: {in_words(error)}") from error
     except _UNREADABLE as error:
         return None, f"was damaged ({type(error).__name__}: {error})"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from controller.errors import UsageError
+from controller.errors import UsageError, in_words
 
 _KEY: Final = re.compile(r"([A-Za-z][A-Za-z0-9._/-]*):(?: +(\S.*))?")
 _PLAIN: Final = re.compile(r"(?:--)?[A-Za-z/][A-Za-z0-9/+=_.@:,%~-]*(?<!:)")
@@ -46,7 +46,7 @@ def account_of(kubeconfig: Path, context: str | None, namespace: str | None) -> 
             folder=kubeconfig.absolute().parent,
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"kubeconfig {kubeconfig}: {error}") from error
+        raise UsageError(f"kubeconfig {kubeconfig}: {in_words(error)}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"kubeconfig {kubeconfig}: {error} is missing: `kubectl config view` shows it") from error
 

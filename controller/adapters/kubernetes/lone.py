@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 from controller.adapters.kubernetes.kubeconfig import Account
-from controller.errors import ConflictError, PermanentError, Source, TransientError, UsageError
+from controller.errors import ConflictError, PermanentError, Source, TransientError, UsageError, in_words
 from serving.text.printable import printable
 
 _TIMEOUT_S: Final = 5.0
@@ -120,7 +120,7 @@ class LoneClient:
             done = subprocess.run(command, env=env, stdout=subprocess.PIPE, timeout=_PLUGIN_WITHIN_S, check=True)
             status = json.loads(done.stdout)["status"]
         except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"kubeconfig: {command[0]} gave no credentials: {error}") from error
+            raise UsageError(f"kubeconfig: {command[0]} gave no credentials: {in_words(error)}") from error
         told = {"token": status.get("token")}
         for ours, its in (("client-certificate-data", "clientCertificateData"), ("client-key-data", "clientKeyData")):
             if its in status:

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from typing import Any, Final, Self
 
 from controller.adapters.local.processes_os import ProcessIdentity, identity_from, signal_group
-from controller.errors import Source, TransientError
+from controller.errors import Source, TransientError, in_words
 
 DONE: Final = b"done\n"
 READY: Final = b"ready\n"
@@ -54,7 +54,7 @@ class Guard:
                 return self
         except OSError as error:
             self._ended()
-            raise TransientError(Source.DEPLOYMENTS, f"a drill's guard cannot be started: {error}") from error
+            raise TransientError(Source.DEPLOYMENTS, f"a drill's guard cannot be started: {in_words(error)}") from error
         self._ended()
         raise TransientError(Source.DEPLOYMENTS, "a drill's guard was not ready in time: nothing was injected")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.errors import Source, TransientError
+from controller.errors import Source, TransientError, in_words
 from controller.ports.recordings import KnownText
 from suites.cases import Suite, SuiteError, load
 
@@ -31,7 +31,9 @@ class SuiteTexts:
             if name not in self._read or self._read[name][0] != stamp:
                 self._read[name] = stamp, load(path)
         except (OSError, SuiteError) as error:
-            raise TransientError(Source.PREDICTIONS, f"a suite of shadow_replay cannot be read: {error}") from error
+            raise TransientError(
+                Source.PREDICTIONS, f"a suite of shadow_replay cannot be read: {in_words(error)}"
+            ) from error
         return self._read[name][1]
 
 
