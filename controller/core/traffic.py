@@ -92,7 +92,7 @@ class TrafficTable:
 
     @property
     def nowhere_back(self) -> str:
-        """Why a rollback that names no version has nowhere to go. A version that is only judged yet has no users."""
+        """The reason why a rollback that names no version has nowhere to go. One that is only judged has no users."""
         if len(self.weights_pct) > 1:
             return f"{self.model} has no known good version yet"
         by = f", by {self.override.by}" if self.override is not None else ""
