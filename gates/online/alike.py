@@ -14,19 +14,31 @@ def expected(alike: Alike, look: Look, gate: str) -> Alike:
     return as_begun(alike, look, gate, "spread")
 
 
-def seen(alike: Alike, values: Sequence[float], pairs: Sequence[LabelledPair], look: Look) -> Alike:
-    """With the values of labelled pairs, in parts as long as a look: labels of many hours may come in a file."""
-    if len({pair.waited_s for pair in pairs}) == 1:  # as mostly
+def seen(
+    alike: Alike, values: Sequence[float], pairs: Sequence[LabelledPair], look: Look, incident_s: float
+) -> Alike:
+    """With the values of labelled pairs, in parts as long as a look, or as an incident where the look is longer: labels
+    of many hours may come in a file, and one look may be of an hour in which nobody looked."""
+    waited_s, length_s = [pair.waited_s for pair in pairs], max(look.window.length_s, 1e-3)
+    spells = round(length_s / incident_s) if incident_s else 1
+    if spells < 2 and len(set(waited_s)) == 1:  # as mostly
         return alike.add(len(values), math.fsum(values), math.fsum(value * value for value in values))
     parts: dict[int, tuple[int, float, float]] = {}
-    end_s, length_s = look.window.end_s, max(look.window.length_s, 1e-3)
-    for value, pair in zip(values, pairs, strict=True):
-        place = int((end_s - pair.waited_s) // length_s)
+    for place, value in zip(_places(waited_s, look.window.end_s, length_s, max(spells, 1)), values, strict=True):
         count, total, squares = parts.get(place, (0, 0.0, 0.0))
         parts[place] = count + 1, total + value, squares + value * value
     for place in sorted(parts):
         alike = alike.add(*parts[place])
     return alike
+
+
+def _places(waited_s: Sequence[float], end_s: float, length_s: float, spells: int) -> list[int]:
+    """Return the part that each label is in, of a look divided in so many. Labels that came all through a long look,
+    each as long after its request as any other, tell by their order when that was."""
+    if spells > 1 and waited_s and max(waited_s) - min(waited_s) < length_s / 2:
+        return [number * spells // len(waited_s) for number in range(len(waited_s))]
+    part_s = length_s / spells
+    return [int((end_s - waited) // part_s) for waited in waited_s]
 
 
 def with_times(alike: Alike, pairs: Sequence[LabelledPair], look: Look, incident_s: float) -> Alike:

@@ -155,6 +155,43 @@ def test_labels_of_many_hours_in_one_file_tell_how_they_come_by_their_times():
     assert state.alike.seen > 5
 
 
+def _missed(seed, mean, *, looks, lost=DIFFER, won=DIFFER):
+    """One look of as many minutes as the controller was away: the labels of each came when nobody looked, and each came
+    as long after its request as any other."""
+    rng, pairs, agreed = np.random.default_rng([seed, mean]), [], 0
+    for _ in range(round(looks * PAIRS / mean)):
+        size, kind = int(rng.geometric(1 / mean)), rng.random()
+        pair = _pair(YES, NO, directed=True) if kind < lost else _pair(NO, YES, directed=True)
+        labelled = int(rng.binomial(size, DIRECTED))
+        pairs += [pair] * labelled if kind < lost + won else []
+        agreed += 0 if kind < lost + won else size
+    pairs = tuple(replace(pair, waited_s=600.0) for pair in pairs)
+    apart = round(len(pairs) / DIRECTED)
+    slices = (SlicePairs("class:yes", agreed, apart),)
+    pairs = tuple(replace(pair, slices=("class:yes",)) for pair in pairs)
+    return Look(1, Window(0.0, LOOK_S * looks), 0.0, pairs=pairs, pairs_agreed=agreed, pairs_disagreed=apart,
+                slice_pairs=slices)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["accuracy.shadow", "accuracy.slices"])
+def test_a_look_of_an_hour_tells_how_its_texts_come(name):
+    """The controller was away, and the first labels of the release are those of all the time since. As one look they
+    would show nothing of how they come, and would be of enough minutes to decide at once."""
+    gate, failed = GATES[name], []
+    for seed in range(24):
+        state, verdict = gate.look(gate.start(), _missed(seed, 20, looks=46), Timing(0.1, due=False))
+        failed += [seed] * (verdict.outcome is Outcome.FAIL)
+        assert state.alike.seen > 5
+    assert len(failed) <= 1
+
+
+def test_a_loss_is_found_in_a_look_of_an_hour():
+    gate = GATES["accuracy.shadow"]
+    for mean in (1, 5):
+        look = _missed(3, mean, looks=46, lost=0.06, won=0.01)
+        assert gate.look(gate.start(), look, Timing(0.1, due=False))[1].outcome is Outcome.FAIL
+
+
 @pytest.mark.parametrize("part_of_a_time", [1.0, 0.25, 1 / 30])
 def test_a_loss_of_accuracy_is_heard_before_what_it_does_to_confidence(part_of_a_time: float) -> None:
     """A version that loses accuracy is too sure as well: calibration is heard once accuracy had time to decide."""

@@ -170,7 +170,7 @@ class WatchedSlicesGate:
         directed = state.directed or any(pair.directed for pair in look.pairs)
         first = next((pair.inclusion_probability for pair in look.pairs if not pair.directed), 0.0)
         apart = [pair for pair in look.pairs if pair.stable.label != pair.candidate.label]
-        alike = seen(expected(state.alike, look, self.name), list(map(loss_of, apart)), apart, look)
+        alike = seen(expected(state.alike, look, self.name), list(map(loss_of, apart)), apart, look, self.incident_s)
         alike = with_times(alike, look.pairs, look, self.incident_s)
         after = SlicesState(directed=directed, by_chance=by_chance, chance=state.chance or first, alike=alike)
         part = alike.may_add(state.alike)

@@ -83,7 +83,7 @@ class CalibrationGate:
         brier = np.array([pair.candidate.brier - pair.stable.brier for pair in pairs])
         probabilities = [pair.inclusion_probability for pair in pairs]
         sums = state.sums.add(change, own, brier, probabilities)
-        alike = seen(state.alike, change.tolist(), pairs, look)
+        alike = seen(state.alike, change.tolist(), pairs, look, self.incident_s)
         state = replace(state, alike=with_times(alike, pairs, look, self.incident_s))
         if not self._weighable(sums):
             return self._from_sums(state, sums)
