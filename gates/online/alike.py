@@ -14,9 +14,7 @@ def expected(alike: Alike, look: Look, gate: str) -> Alike:
     return as_begun(alike, look, gate, "spread")
 
 
-def seen(
-    alike: Alike, values: Sequence[float], pairs: Sequence[LabelledPair], look: Look, incident_s: float
-) -> Alike:
+def seen(alike: Alike, values: Sequence[float], pairs: Sequence[LabelledPair], look: Look, incident_s: float) -> Alike:
     """With the values of labelled pairs, in parts as long as a look, or as an incident where the look is longer: labels
     of many hours may come in a file, and one look may be of an hour in which nobody looked."""
     waited_s, length_s = [pair.waited_s for pair in pairs], max(look.window.length_s, 1e-3)

@@ -156,7 +156,9 @@ class PairedAccuracyGate:
             lost, won = part.counts.plus, part.counts.minus
             alike = alike.add(part.apart.count, lost - won, lost + won)
         apart = [pair for pair in now if pair.stable.label != pair.candidate.label]
-        return with_times(seen(alike, list(map(loss_of, apart)), apart, look, self.incident_s), pairs, look, self.incident_s)
+        return with_times(
+            seen(alike, list(map(loss_of, apart)), apart, look, self.incident_s), pairs, look, self.incident_s
+        )
 
     def _harm(self, losses: Losses, restarts: Restarts, effect: float) -> Late:
         """Return the evidence of a loss, from the beginning and from later ones on. Only labels that were equally
