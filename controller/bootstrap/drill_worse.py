@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from controller.adapters.local.drill_news import News
 from controller.adapters.local.drill_package import copy_of
@@ -30,17 +30,29 @@ DRILL_TAG: Final = "serin.drill"
 _BLAMED: Final[Mapping[Mode, str]] = {Mode.F2: "accuracy.", Mode.F6: "calibration."}
 
 
+class Shelf(Protocol):
+    """The registry, where a drill's versions stay."""
+
+    def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion:
+        """Log the package as the next version of the model, under these tags and no alias."""
+
+    def tagged(self, model: str, tag: str, value: str) -> Mapping[str, str]:
+        """Return the fingerprints of the model's versions with this tag, by number."""
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+
+
 @dataclass
 class WorseVersion(News):
-    """``register`` logs a package as the next version of the model, under these tags and no alias. ``requests``: how
-    many a version has had, by traffic; None where nobody knows."""
+    """``requests``: how many a version has had, by traffic; None where nobody knows."""
 
     mode: Mode
     model: str
     package: Path  # of the version that serves
     directory: Path  # of the copy, made and removed here
     service: Service
-    register: Callable[[Path, Mapping[str, str]], RegisteredVersion]
+    shelf: Shelf
     requests: Callable[[str], Mapping[str, float] | None]
     by: str
     _version: str = ""
@@ -70,12 +82,32 @@ class WorseVersion(News):
             (copy / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         except OSError as error:
             raise our_fault(Source.PACKAGES, "cannot copy a package", error) from error
-        tags = {FINGERPRINT_TAG: fingerprint(manifest.to_bytes()), DRILL_TAG: self.mode}
-        self._version = self.register(copy, tags).version
+        digest = fingerprint(manifest.to_bytes())
+        left = self._left()
+        self._version = left.pop(digest, "")
+        came = "was left by a drill that was killed," if self._version else "was registered"
+        if not self._version:
+            tags = {FINGERPRINT_TAG: digest, DRILL_TAG: self.mode}
+            self._version = self.shelf.register(copy, self.model, tags=tags).version
         self._removed()
+        self._told += map(self._marked, left.values())
         reason = f"drill {self.mode}: a version that is worse on purpose and serves no user"
         self._command = self.service.rehearse(self.model, self._version, reason=reason, by=self.by)
-        return f"version {self._version}, in which {how}, was registered and is being rehearsed"
+        return f"version {self._version}, in which {how}, {came} and is being rehearsed"
+
+    def _left(self) -> dict[str, str]:
+        """Return the versions of earlier drills that were never rehearsed, by fingerprint: who made them was killed."""
+        versions = self.shelf.tagged(self.model, DRILL_TAG, self.mode)
+        released = {one.version for one in self.service.journal.summaries(model=self.model)} if versions else set()
+        return {digest: number for number, digest in versions.items() if number not in released}
+
+    def _marked(self, version: str) -> str:
+        """Mark what an earlier drill made of another version, so that it is told once."""
+        self.shelf.tag(self.model, version, {DRILL_TAG: f"{self.mode}, never rehearsed"})
+        return (
+            f"version {version} was left in the registry by a drill that was killed before it was rehearsed: it has no "
+            f"alias and no users, and its tag {DRILL_TAG} says so now"
+        )
 
     def end(self) -> None:
         self._removed()

@@ -272,14 +272,13 @@ def _own_token(ground: _Ground) -> str | None:
 
 def _worse(ground: _Ground) -> WorseVersion:
     asked, settings = ground.asked, ground.settings
-    registry = MlflowRegistry(settings.registry)
     return WorseVersion(
         asked.drill.mode,
         asked.model,
         ground.package(),
         ground.home.drill,
         ground.service,
-        lambda package, tags: registry.register(package, asked.model, tags=tags),
+        MlflowRegistry(settings.registry),
         partial(requests_of, settings.prometheus, asked.model, asked.times.over_within_s + GUARD_SPARE_S),
         asked.by,
     )

@@ -18,6 +18,7 @@ FILES = {"manifest.json": b'{"schema": "x"}', "model.onnx": bytes(range(256)) * 
 class RegistryWithIntake(Registry, Protocol):
     def register(self, package_dir: Path, model: str, *, tags: Mapping[str, str]) -> RegisteredVersion: ...
     def register_again(self, model: str, version: str) -> RegisteredVersion: ...
+    def tagged(self, model: str, tag: str, value: str) -> Mapping[str, str]: ...
     def read(self, version: RegisteredVersion, name: str) -> bytes: ...
 
 
@@ -37,6 +38,17 @@ def package(tmp_path: Path) -> Path:
 
 
 class RegistryContract:
+    def test_versions_are_found_by_a_tag(self, registry: RegistryWithIntake, model: str, package: Path) -> None:
+        """With the fingerprint that their tags name; none of another value, or of another model."""
+        print_ = "ab" * 32
+        registry.register(package, model, tags={"serin.drill": "F2", FINGERPRINT_TAG: print_})
+        registry.register(package, model, tags={"serin.drill": "F6"})
+        registry.register(package, f"{model}-b", tags={"serin.drill": "F2"})
+        assert registry.tagged(model, "serin.drill", "F2") == {"1": print_}
+        registry.tag(model, "1", {"serin.drill": "F2, never rehearsed"})
+        assert registry.tagged(model, "serin.drill", "F2") == {}
+        assert registry.tagged(model, "serin.drill", "F2, never rehearsed") == {"1": print_}
+
     def test_versions_are_numbered_and_known_by_their_logged_model(
         self, registry: RegistryWithIntake, model: str, package: Path
     ) -> None:

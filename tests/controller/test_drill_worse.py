@@ -27,6 +27,7 @@ from serving.package.artifact import MANIFEST_FILE, Manifest, read_manifest, ver
 from serving.packaging.build import build_package
 from serving.packaging.temper import answers
 from tests.controller.drill_support import begins, installed
+from tests.fakes.registry import FakeRegistry
 
 CHECKPOINT = Path(__file__).parents[1] / "serving/data/tiny"
 TEXTS = ("where is my order", "i want my money back", "hello")
@@ -69,11 +70,14 @@ class Ground:
 
     home: Home
     worse: WorseVersion
-    tags: list[Mapping[str, str]] = field(default_factory=list)
+    registry: FakeRegistry
     had: Mapping[str, float] | None = field(default_factory=lambda: ASKED)
 
     def asked(self) -> list[Ask]:
         return [one.ask for one in self.worse.service.inbox.waiting()]  # type: ignore[attr-defined]
+
+    def commands(self) -> list[str]:
+        return [one.id for one in self.worse.service.inbox.waiting()]  # type: ignore[attr-defined]
 
     def outcomes(self) -> list[Outcome]:
         return [check.outcome for check in self.worse.checks()]
@@ -89,15 +93,22 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def ground(tmp_path: Path, package: Path, service: Service) -> Ground:
     home = Home(tmp_path / "home")
     found: Ground
-
-    def register(copy: Path, tags: Mapping[str, str]) -> RegisteredVersion:
-        verify(copy)
-        found.tags.append(tags)
-        return RegisteredVersion("intent", "7", "m-7", ready=True, fingerprint=tags[FINGERPRINT_TAG])
-
-    worse = WorseVersion(Mode.F2, "intent", package, home.drill, service, register, lambda _: found.had, "ana")
-    found = Ground(home, worse)
+    registry = Shelf()
+    for _ in range(6):  # its version is 7
+        registry.register(package, "intent", tags={})
+    worse = WorseVersion(Mode.F2, "intent", package, home.drill, service, registry, lambda _: found.had, "ana")
+    found = Ground(home, worse, registry)
     return found
+
+
+class Shelf(FakeRegistry):
+    """Takes in what is a package alone."""
+
+    def register(
+        self, package_dir: Path, model: str, *, tags: Mapping[str, str], run: str | None = None
+    ) -> RegisteredVersion:
+        verify(package_dir)
+        return super().register(package_dir, model, tags=tags, run=run)
 
 
 def ended(ground: Ground, *blamed: str) -> None:
@@ -108,10 +119,39 @@ def test_it_is_registered_as_a_drills_and_rehearsed(ground: Ground, package: Pat
     """The version that serves is what it was, and nothing of the copy is left."""
     before = verify(package)
     assert "was registered and is being rehearsed" in ground.worse.begin()
-    assert [tags[DRILL_TAG] for tags in ground.tags] == ["F2"]
+    assert list(ground.registry.tagged("intent", DRILL_TAG, "F2")) == ["7"]
     assert ground.asked() == [Ask.REHEARSE]
     assert verify(package) == before
     assert not ground.home.drill.exists()
+
+
+def test_what_a_killed_drill_left_is_rehearsed_by_the_next(ground: Ground) -> None:
+    """It was registered, and nobody asked for its rehearsal any more. Another of the same would stand beside it."""
+    ground.worse.begin()
+    ground.worse.service.inbox.discard(ground.commands()[0], "killed")
+    assert "version 7, in which " in (told := ground.worse.begin())
+    assert "was left by a drill that was killed, and is being rehearsed" in told
+    assert list(ground.registry.tagged("intent", DRILL_TAG, "F2")) == ["7"]
+    assert ground.asked() == [Ask.REHEARSE]
+
+
+def test_what_a_killed_drill_left_of_another_version_is_told_once(ground: Ground, package: Path) -> None:
+    """It is worse than what serves no more, and stays: a registry gives the number of a deleted version again."""
+    ground.registry.register(package, "intent", tags={DRILL_TAG: "F2", FINGERPRINT_TAG: "ab" * 32})
+    ground.worse.begin()
+    (told,) = ground.worse.told()
+    assert told.startswith("version 7 was left in the registry by a drill that was killed before it was rehearsed")
+    assert list(ground.registry.tagged("intent", DRILL_TAG, "F2, never rehearsed")) == ["7"]
+    ground.worse.begin()
+    assert ground.worse.told() == []
+
+
+def test_what_was_rehearsed_is_not_left(ground: Ground) -> None:
+    ground.worse.begin()
+    ended(ground, "accuracy.suite")
+    ground.worse.told()
+    assert "version 8, in which" in ground.worse.begin()
+    assert ground.worse.told() == []
 
 
 def test_the_gate_that_is_about_it_has_to_find_it(ground: Ground) -> None:
@@ -205,4 +245,4 @@ def test_what_cannot_be_made_worse_is_said_before_anything_is_done(
     monkeypatch.setattr("controller.bootstrap.drill_worse.find_spec", lambda _: None)
     one = ground.worse
     with pytest.raises(UsageError, match="F6 needs onnx"):
-        WorseVersion(Mode.F6, "intent", one.package, one.directory, one.service, one.register, one.requests, "ana")
+        WorseVersion(Mode.F6, "intent", one.package, one.directory, one.service, one.shelf, one.requests, "ana")

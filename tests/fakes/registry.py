@@ -115,6 +115,14 @@ class FakeRegistry:
         self.version(model, version)
         self.tags_of[model, version] |= tags
 
+    def tagged(self, model: str, tag: str, value: str) -> Mapping[str, str]:
+        self._require_here()
+        return {
+            version: tags.get(FINGERPRINT_TAG, "")
+            for (whose, version), tags in self.tags_of.items()
+            if whose == model and tags.get(tag) == value
+        }
+
     def _require_here(self) -> None:
         if self.away is not None:
             raise TransientError("registry", self.away)

@@ -207,6 +207,22 @@ class MlflowRegistry:
             for key, value in tags.items():
                 self._client.set_model_version_tag(model, version, key, value)
 
+    def tagged(self, model: str, tag: str, value: str) -> Mapping[str, str]:
+        """The fingerprints of the model's versions with this tag, by number, as their tags say; "": they do not."""
+        found: dict[str, str] = {}
+        token: str | None = None
+        with wrapped(f"search the versions of {model}"):
+            while True:
+                page = self._client.search_model_versions(
+                    f"name='{model_named(model)}' and tags.`{tag}`='{value}'",
+                    max_results=PAGE_MODELS,
+                    page_token=token,
+                )
+                found |= {str(one.version): str(one.tags.get(FINGERPRINT_TAG, "")) for one in page}
+                token = page.token
+                if not token:
+                    return found
+
     def lineage(self, run_id: str) -> Lineage:
         """The lineage of a run: what it was given, what it read, and by which commit."""
         return lineage_of(self._client, run_id)
