@@ -271,10 +271,10 @@ class _Kept:
             return ""
         does = "`serin up` keeps restarting it"
         if (it := recorded(self.home.path).get(name)) is not None and runs(it):
-            does = (
-                f"It is running as process {it.pid}: if it stays like that, "
-                f"`kill -9 {it.pid}` makes `serin up` restart it"
-            )
+            kill = f"`kill -9 {it.pid}` makes `serin up` restart it"
+            does = f"It is running as process {it.pid}: if it stays like that, {kill}"
+            if name != "envoy":
+                does += ", which it does by itself after a minute without any answer"
         return f"{does}; {self._log(self.home.logs / f'{name}.log')}"
 
     def way_out_of(self, replica: str) -> str:

@@ -304,10 +304,9 @@ def test_what_runs_and_does_not_answer_is_not_said_to_be_started_again(installed
     )
     installed.others["controller"].is_well = installed.others["mlflow"].is_well = False
     told = " ".join(installed.doctor().stdout.split())
-    assert (
-        f"It is running as process {mine.pid}: if it stays like that, `kill -9 {mine.pid}` makes `serin up` restart it"
-        in told
-    )
+    kill = f"if it stays like that, `kill -9 {mine.pid}` makes `serin up` restart it"
+    itself = "which it does by itself after a minute without any answer"
+    assert f"It is running as process {mine.pid}: {kill}, {itself}" in told
     assert told.count("`serin up` keeps restarting it") == 1
     assert f"It is running as process {mine.pid}" in why_a_word_waits(installed.home)
 

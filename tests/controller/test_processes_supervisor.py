@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from controller.adapters.local.kept import PROCESSES_FILE, end_leftovers, running_supervisor
+from controller.adapters.local.liveness import Liveness, Patience
 from controller.adapters.local.loopback import accepts_connections, free_port
 from controller.adapters.local.processes_os import identity_of
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
@@ -33,6 +34,10 @@ server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.Sim
 print("listening", flush=True)
 server.serve_forever()
 """
+
+
+ORDINARY = Patience()
+QUICK = Patience(every_s=0.05, missed_idle=2, missed_busy=1_000)
 
 
 def server(name: str, directory: Path) -> ProcessSpec:
@@ -74,8 +79,9 @@ class Home:
         self.stopping = threading.Event()
         self.said: list[str] = []
 
-    def supervisor(self, *specs: ProcessSpec) -> Supervisor:
-        return Supervisor(self.directory, specs, progress=self.said.append, stopping=self.stopping, grace_s=0.5)
+    def supervisor(self, *specs: ProcessSpec, patience: Patience = ORDINARY) -> Supervisor:
+        said, stopping = self.said.append, self.stopping
+        return Supervisor(self.directory, specs, progress=said, stopping=stopping, grace_s=0.5, patience=patience)
 
 
 @pytest.fixture
@@ -223,6 +229,69 @@ class TestRun:
                 looked(supervisor, lambda: any("ulimit -n" in line for line in home.said), what="the refusal")
             looked(supervisor, lambda: recorded(home.directory)["other"] != pids["other"], what="the second start")
             assert recorded(home.directory)["gateway"] == pids["gateway"]
+
+
+class TestHangs:
+    def test_one_that_stands_still_is_ended_and_started_again(self, home: Home) -> None:
+        """It runs, so nobody would start another; what it would have answered is lost either way."""
+        with home.supervisor(server("registry", home.directory), patience=QUICK) as supervisor:
+            assert supervisor.start()
+            looked(supervisor, lambda: answered(supervisor), what="it has answered once")
+            pid = recorded(home.directory)["registry"]
+            os.kill(pid, signal.SIGSTOP)
+            looked(supervisor, lambda: recorded(home.directory)["registry"] != pid, what="another runs")
+            looked(supervisor, lambda: supervisor.missing == (), what="it answers")
+            assert not runs(pid)
+        assert "registry runs and has stopped answering: it is ended, to be started again" in home.said
+        assert any(line.startswith("registry ended with code -9, starts again in 0.5 s") for line in home.said)
+
+    def test_who_answers_users_is_left_to_a_person(self, home: Home) -> None:
+        """The gateway may answer them while nothing else of it is answered, as where it takes no new connection."""
+        gateway = replace(server("gateway", home.directory), data_plane=True)
+        with home.supervisor(gateway, server("registry", home.directory), patience=QUICK) as supervisor:
+            assert supervisor.start()
+            looked(supervisor, lambda: answered(supervisor), what="they have answered once")
+            before = recorded(home.directory)
+            for name in ("gateway", "registry"):
+                os.kill(before[name], signal.SIGSTOP)
+            looked(supervisor, lambda: recorded(home.directory)["registry"] != before["registry"], what="another runs")
+            assert recorded(home.directory)["gateway"] == before["gateway"]
+            assert runs(before["gateway"])
+            os.kill(before["gateway"], signal.SIGCONT)
+
+    def test_one_that_is_busy_has_more_time(self) -> None:
+        """On a machine that is out of breath everything is late; what stands still uses no processor."""
+        assert self._hangs_after(used_s_each=0.0) == 3
+        assert self._hangs_after(used_s_each=1.0) == 10
+
+    def test_one_that_never_answered_is_starting(self) -> None:
+        one = Liveness(lambda: False, lambda: 0.0, Patience(every_s=1.0, missed_idle=1))
+        assert not any(one.hangs(float(second)) for second in range(100))
+
+    def test_answers_in_a_row_count(self) -> None:
+        """One that comes late now and then is no cause; nor is time in which nobody asked."""
+        says = iter([True, False, False, True] * 20)
+        one = Liveness(lambda: next(says), lambda: 0.0, Patience(every_s=1.0, missed_idle=3))
+        assert not any(one.hangs(second * 1_000.0) for second in range(80))
+
+    @staticmethod
+    def _hangs_after(used_s_each: float) -> int:
+        """How many answers are missing when it is taken to hang."""
+        says, used = [True], [0.0]
+        one = Liveness(lambda: says[0], lambda: used[0], Patience(every_s=1.0, missed_idle=3, missed_busy=10))
+        assert not one.hangs(0.0)
+        says[0] = False
+        for missed in range(1, 100):
+            if one.hangs(float(missed)):
+                return missed
+            used[0] += used_s_each
+        raise AssertionError("it was never taken to hang")
+
+
+def answered(supervisor: Supervisor) -> bool:
+    """Whether each that may be found hanging has answered once."""
+    found = [one.liveness for one in supervisor._running if one.liveness is not None]
+    return bool(found) and all(one._has_answered for one in found)
 
 
 class TestPorts:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from typing import Self
 import psutil
 
 from controller.adapters.local.kept import SUPERVISOR, KeptRecord, leftovers, refuse_second
+from controller.adapters.local.liveness import Liveness, Patience, answers, used_by
 from controller.adapters.local.loopback import get
 from controller.adapters.local.marks import environment_of, marked
 from controller.adapters.local.ports import held_words, is_held_by
@@ -38,7 +40,8 @@ class ProcessSpec:
 
     ``data_plane``: it answers users. It is started before all others and ended after them, outlives a supervisor that
     is killed, and is taken up by the next one where it runs by the same command and the same ``env``. All others get
-    SIGTERM when the supervisor ends, however that ends. ``prepare`` is called before each start.
+    SIGTERM when the supervisor ends, however that ends, and are ended where they hang (`liveness`): who answers users
+    may do so while nothing else is answered. ``prepare`` is called before each start.
     """
 
     name: str
@@ -61,6 +64,7 @@ class _Running:
     started_s: float = 0.0
     deaths: int = 0  # in a row
     start_again_s: float | None = None  # set while it is down
+    liveness: Liveness | None = None  # None: nobody ends it for not answering
     held: str = ""  # by whom its ports are held, while it waits for them
 
 
@@ -84,12 +88,14 @@ class Supervisor:
         stopping: threading.Event,
         grace_s: float = 15.0,
         chores: Sequence[Callable[[], None]] = (),
+        patience: Patience = Patience(),  # noqa: B008 - it cannot be changed
     ) -> None:
         self._home = home
         self._specs = sorted(specs, key=lambda spec: not spec.data_plane)
         self._progress = progress
         self._stopping = stopping
         self._grace_s = grace_s
+        self._patience = patience
         self._record = KeptRecord(home)
         self._chores = (self._write_record, *chores)
         self._running: list[_Running] = []
@@ -193,6 +199,10 @@ class Supervisor:
         child = start_process(spec.command, spec.log_file, env=env, cwd=spec.cwd, ends_with_us=not spec.data_plane)
         running.child, running.start_again_s = child, None
         running.identity = identity_of(child.pid)
+        if running.identity is not None and not spec.data_plane:
+            running.liveness = Liveness(
+                partial(answers, spec.ready), partial(used_by, running.identity), self._patience
+            )
 
     def _is_up(self, running: _Running) -> bool:
         """Return whether the process is ready; False where ``stopping`` was set first.
@@ -239,6 +249,11 @@ class Supervisor:
         elif running.deaths >= _KEEPS_ENDING and time.monotonic() - running.started_s > _STEADY_AFTER_S:
             running.deaths = 0
             self._tell(f"{running.spec.name} runs again")
+        elif running.liveness is not None and running.liveness.hangs(time.monotonic()):
+            self._tell(f"{running.spec.name} runs and has stopped answering: it is ended, to be started again")
+            running.liveness = None
+            if running.identity is not None:
+                end_groups([running.identity], grace_s=0, reap=[])
 
     def _start_again(self, running: _Running) -> None:
         """Start it, if that is due and its ports are free.
