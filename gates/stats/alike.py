@@ -11,7 +11,7 @@ that is there from the start takes no part. Evidence that is divided by an effec
 or 0, so a test of independent values stays valid whatever the estimate is.
 
 The first looks do not tell how values come, so two things are held back: the effect is larger by a part that fades with
-the square of the number of looks; and what the labels of one incident's time may add to evidence of harm grows from a
+the cube of the number of looks; and what the labels of one incident's time may add to evidence of harm grows from a
 little to most of what decides. So much of one time never decides alone, and labels of few minutes do not either.
 """
 
@@ -23,7 +23,7 @@ from gates.stats.spread import Blocks, Caution, Spread
 
 _CAUTION: Final = Caution(prior_events=4.0, errors=2.0)
 _PRIOR_VALUES: Final = 20.0  # of mean 0, before the first
-_FIRST_LOOKS: Final = 25.0  # over the square of their number: by how much more an effect is taken for
+_FIRST_LOOKS: Final = 10.0  # over their number, cubed: by how much more an effect is taken for
 _PART_AT_FIRST: Final = 0.08  # of the evidence that decides: what one incident's time may add, for each one so far
 _PART_MAX: Final = 0.6
 
@@ -58,7 +58,7 @@ class Alike:
 
     def doubted(self, first_looks: float) -> float:
         """The same, where the first looks leave less in doubt."""
-        return self.seen * (1 + first_looks / max(self.spread.single.full, self.spells, 1.0) ** 2)
+        return self.seen * (1 + (first_looks / max(self.spread.single.full, self.spells, 1.0)) ** 3)
 
     @property
     def seen(self) -> float:

@@ -81,6 +81,14 @@ def test_a_loss_among_texts_that_come_one_by_one_is_found_as_soon_as_its_looks_m
     assert max(found) <= 10
 
 
+def test_the_first_looks_of_equal_versions_decide_next_to_never_however_their_texts_come():
+    """Differences of a handful of looks say little of how many texts come together: groups of 5 and 20 were rolled back
+    by the fifth to the seventh look of labels in four of a hundred releases."""
+    gate, seeds = GATES["accuracy.shadow"], range(1_000, 1_060)
+    failed = [(mean, seed) for mean in (5, 20) for seed in seeds if _released(gate, seed, mean, looks=14)]
+    assert len(failed) <= 2
+
+
 @pytest.mark.parametrize("name", ["accuracy.shadow", "accuracy.slices"])
 def test_one_group_of_texts_decides_nothing_however_large_it_is(name):
     """A form that many users send, in one minute."""

@@ -126,7 +126,7 @@ LATENCY = LatencyPolicy(
 @pytest.mark.parametrize(
     ("gate", "policy", "evidence", "bound"),
     [
-        ("accuracy.shadow", replace(NOTHING, accuracy_shadow=PAIRED), Mirrored(pool(Skill(), 2000)), 0.11),
+        ("accuracy.shadow", replace(NOTHING, accuracy_shadow=PAIRED), Mirrored(pool(Skill(), 2000)), 0.05),
         ("calibration.shadow", replace(NOTHING, calibration_shadow=CALIBRATION), Mirrored(pool(Skill(), 2000)), 0.01),
     ],
 )
@@ -145,7 +145,7 @@ def test_an_equal_candidate_fails_as_rarely_as_promised(gate, policy, evidence, 
             "accuracy.shadow",
             replace(NOTHING, accuracy_shadow=PAIRED),
             Mirrored(pool(Skill(both_wrong=0.05, lost=0.04, won=0.03), 2000)),
-            0.13,
+            0.06,
         ),
     ],
 )

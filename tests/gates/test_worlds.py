@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.bench.world import errors, latency
+from gates.gate_set import GateSet
+from tests.bench.world import errors, latency, texts
 from tests.bench.world.demand import Crowd, Sticky
 from tests.bench.world.latency import STABLE_P95, law
 from tests.bench.world.release import play
@@ -146,3 +147,39 @@ def test_a_release_ends_as_soon_as_nothing_more_can_be_learnt_of_it():
     again, seen = play(replace(failing, watch_on=False), np.random.default_rng(10))
     assert again == ended
     assert len(seen) == ended.failed_at
+
+
+@pytest.mark.parametrize("way", [lambda rng: texts.Alike(rng, 5), lambda rng: texts.AlikeForLong(rng, 5, looks=10)])
+def test_texts_that_are_alike_have_the_law_of_single_ones_and_come_together(way):
+    """A tenth of all is lost, as of single texts; how many of a look spreads by far more, or lasts."""
+    of_groups, alone = way(np.random.default_rng(1)), texts.OneByOne(np.random.default_rng(2))
+    lost, single = (
+        np.array([np.count_nonzero(one.draw(1_000, 500) < 100) for _ in range(2_000)]) for one in (of_groups, alone)
+    )
+    assert lost.mean() == pytest.approx(50, rel=0.05)
+    assert single.var() / 45 == pytest.approx(1, abs=0.15)
+    blocks = lost.reshape(-1, 10).sum(axis=1)
+    assert blocks.var() / 450 > 4
+
+
+def test_no_texts_are_drawn_of_no_requests():
+    rng = np.random.default_rng(3)
+    assert not any(len(one.draw(10, 0)) for one in (texts.Alike(rng, 5), texts.AlikeForLong(rng, 5, looks=10)))
+
+
+def test_a_replica_that_came_is_slow_for_a_minute():
+    slow = slow_of(latency.Scaled(np.random.default_rng(4), every_looks=10), answered=600)
+    usual = 600 * float(law(USUAL)[STABLE_P95 + 1 :].sum())
+    assert np.median(slow) == pytest.approx(usual, rel=0.1)
+    assert (slow > 3 * usual).mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_looks_that_nobody_takes_are_in_the_next_one(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        GateSet, "look", lambda self, state, look, real=GateSet.look: seen.append(look) or real(self, state, look)
+    )
+    play(replace(EQUAL, looks=12, away=range(4, 9)), np.random.default_rng(5))
+    assert [one.sequence for one in seen] == [1, 2, 3, 9, 10, 11, 12]
+    assert [one.window.start_s for one in seen[:5]] == [0.0, 60.0, 120.0, 180.0, 540.0]
+    assert seen[3].stable.requests > 4 * seen[2].stable.requests

@@ -43,7 +43,7 @@ Sided = TypeVar("Sided", Values, Drawn)
 """Values, or sums over them: what has a mirror image."""
 
 _CHANGE_SPAN = 2.0  # of G and of the Brier difference
-_FIRST_LOOKS = 6.0  # all labels tell of confidences, so that fewer looks show how they come
+_FIRST_LOOKS = 3.2  # all labels tell of confidences, so that fewer looks show how they come
 _GAP_SPAN = 1.0  # of one version's own gap
 
 

@@ -104,6 +104,20 @@ class SmallArm(Independent):
         return super().counts(answered, _slower(speeds, self._factor if share < 0.5 else 1.0), share)
 
 
+class Scaled(Independent):
+    """Replicas come and go: a new one is cold for a minute, and answers its part of the requests so much slower."""
+
+    def __init__(self, rng: np.random.Generator, every_looks: float, replicas: int = 3, factor: float = 3.0) -> None:
+        super().__init__(rng)
+        self._chance, self._part, self._factor = 1 / every_looks, 1 / replicas, factor
+
+    def counts(self, answered: int, speeds: Speeds, share: float, /) -> Counts:
+        cold = self._part if self._rng.random() < self._chance else 0.0
+        both = (*((cold * part, slow * self._factor) for part, slow in speeds),
+                *(((1 - cold) * part, slow) for part, slow in speeds))  # fmt: skip
+        return super().counts(answered, both, share)
+
+
 class Cold(Independent):
     """Twice as slow for the first looks at each new share: its caches know nothing of what is asked now."""
 

@@ -47,6 +47,11 @@ half where the versions disagree; such a release ends when it is promoted, when 
   three times as long for ten minutes. *Shared incident*: the same, before the promotion.
 * *Sticky users*: 2,000 users, each with one version; the number of their requests is Pareto-distributed (1.5), in
   sessions; each has their own errors (log sd 1), latency (log sd .2) and share of hard requests.
+* *Texts alike in groups*: each version answers all texts of a group alike; all texts come in groups of geometric size
+  with this mean, one after the other, or many groups at a time over half an hour. *Nobody looks for 46 minutes*: the
+  controller is away, so one look holds what came from minute 4 to 50.
+* *Replicas come*: each so many minutes in the mean, one replica of three (of five of stable's) is new and for a minute
+  three times as slow.
 * *From minute 40*: equal until then.
 * *2 requests/s*: a day, labels for 2 %. *Replayed*: 20,000 recorded requests are replayed in shadow, ten a second, and
   labels are requested where the versions disagree.

@@ -18,8 +18,7 @@ from gates.evidence import (
 from tests.bench.world.demand import Demand
 from tests.bench.world.requests import Asked, asked
 from tests.bench.world.scenarios import Scenario
-
-Places = NDArray[np.int64]  # of pairs in their pool
+from tests.bench.world.texts import Places
 
 
 @dataclass(slots=True)
@@ -58,6 +57,7 @@ class Answers:
     def __init__(self, scenario: Scenario, rng: np.random.Generator) -> None:
         self._labels, self._rng = scenario.labels, rng
         self._kinds = [(kind, asked(kind, scenario.labels, scenario.look_s)) for kind in scenario.all_kinds]
+        self._mirrored, self._live = scenario.texts(rng), scenario.texts(rng)
         self.classes = tuple(sorted({name for kind, _ in self._kinds for name in kind.names}))
         self._waiting: dict[int, Labelled] = {}  # by the look at which it is learnt
 
@@ -74,7 +74,7 @@ class Answers:
         place = {name: number for number, name in enumerate(self.classes)}
         for replayed, of in ((False, count), (True, again)):
             for kind, names, delay, of_kind in self._divided(of, shares):
-                drawn = self._rng.integers(0, len(kind.told), of_kind)
+                drawn = self._mirrored.draw(len(kind.told), of_kind)
                 apart = int(np.count_nonzero(kind.pool.change[drawn]))
                 totals[replayed] += (of_kind - apart, apart)
                 counts = np.bincount(kind.part[drawn], minlength=2 * len(kind.slices)).reshape(-1, 2)
@@ -115,7 +115,7 @@ class Answers:
     def answer(self, number: int, live: Demand) -> None:
         """What the candidate answers to users."""
         for kind, _, delay, count in self._divided(live.requests, live.kinds):
-            drawn = self._rng.integers(0, len(kind.told), count)
+            drawn = self._live.draw(len(kind.told), count)
             chosen = drawn[self._rng.random(count) < kind.live_chances[drawn]]
             wrong = kind.pool.candidate_wrong[chosen]
             self._later(number + delay).candidate += _by_chance(wrong, kind.live_said[chosen])

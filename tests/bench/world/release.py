@@ -12,6 +12,7 @@ import numpy as np
 
 from gates.evidence import Look
 from gates.gate_set import GateSet
+from gates.offline.summing import summed
 from gates.outcome import Outcome, combine
 from gates.verdict import Stage, Verdict
 from tests.bench.world.scenarios import Scenario
@@ -98,6 +99,7 @@ def play(scenario: Scenario, rng: np.random.Generator) -> tuple[Ended, list[Both
     state = gate_set.start(deadline_s=scenario.looks * scenario.look_s)
     seen: list[Both] = []
     verdicts: tuple[Verdict, ...] = ()
+    missed: list[Look] = []
     failed_at, labels, pairs = None, 0, 0
     number, last = 0, scenario.looks
     while number < last:
@@ -108,6 +110,11 @@ def play(scenario: Scenario, rng: np.random.Generator) -> tuple[Ended, list[Both
             seen.append(both)
         if failed_at is not None:
             continue
+        missed.append(look)
+        if number in scenario.away:
+            continue
+        look = replace(summed(missed), warming=any(one.warming for one in missed))
+        missed.clear()
         state, verdicts = gate_set.look(state, look)
         labels += len(look.pairs)
         pairs += look.pairs_agreed + look.pairs_disagreed

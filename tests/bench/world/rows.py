@@ -20,7 +20,17 @@ from tests.bench.world.measures import (
 )
 from tests.bench.world.runs import Played
 from tests.bench.world.scenarios import Scenario
-from tests.bench.world.worlds import EQUAL_WORLDS, LATE_FAULTS, SCARCE, STICKY, UNDECLARED, WORSE_WORLDS
+from tests.bench.world.worlds import (
+    ALIKE_EQUAL,
+    ALIKE_WORSE,
+    BEYOND,
+    EQUAL_WORLDS,
+    LATE_FAULTS,
+    SCARCE,
+    STICKY,
+    UNDECLARED,
+    WORSE_WORLDS,
+)
 
 Results = Mapping[str, Sequence[Played]]
 
@@ -43,8 +53,8 @@ def work(runs: int) -> list[tuple[Scenario, int]]:
     quiet, *replayed = SCARCE
     parts = (
         (10, (INCIDENT,)),
-        (20, (*EQUAL_WORLDS, STICKY, *WORSE_WORLDS, PAIRED["-2"], s.RELEASED)),
-        (50, (*RELEASED.values(), AT_MARGIN, DIRECTED)),
+        (20, (*EQUAL_WORLDS, *ALIKE_EQUAL, STICKY, *WORSE_WORLDS, PAIRED["-2"], s.RELEASED)),
+        (50, (*RELEASED.values(), AT_MARGIN, DIRECTED, *ALIKE_WORSE, *BEYOND)),
         (100, (*EXPOSED.values(), *LATE_FAULTS, *HARDER, PAIRED["-1"], PAIRED["-5"])),
         (200, UNDECLARED),
         (400, replayed),  # a day each
@@ -73,7 +83,7 @@ def _equal(results: Results) -> list[Bar]:
 def _worse(results: Results) -> list[Bar]:
     """Every promotion is wrong."""
     rows = []
-    for one in WORSE_WORLDS:
+    for one in (*WORSE_WORLDS, *ALIKE_WORSE):
         share, what = ever_promoted(results[one.name]), f"worse, promoted: {one.name}"
         rows += [share.bar(what, at_most=1.0), share.upper_bar(what, 2.0)]
     for one in UNDECLARED:
@@ -134,8 +144,9 @@ def _promised(results: Results) -> list[Bar]:
 
 
 def _told(results: Results) -> list[Bar]:
-    equal = (s.EQUAL, INCIDENT, *HARDER, *EQUAL_WORLDS, STICKY, SCARCE[0])
-    rows = [promoted(results[one.name]).bar(f"equal, promoted: {one.name}") for one in equal]
+    equal = (s.EQUAL, INCIDENT, *HARDER, *EQUAL_WORLDS, *ALIKE_EQUAL, STICKY, *BEYOND, SCARCE[0])
+    rows = [failed(results[one.name]).bar(f"equal, rolled back: {one.name}") for one in (*ALIKE_EQUAL, *BEYOND)]
+    rows += [promoted(results[one.name]).bar(f"equal, promoted: {one.name}") for one in equal]
     rows.append(median_bar("equal, promoted: median, 5 %", minutes_to_promote(s.EQUAL, results[s.EQUAL.name]), "min"))
     for one in LATE_FAULTS:
         played = results[one.name]

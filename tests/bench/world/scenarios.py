@@ -11,6 +11,7 @@ from tests.bench.world.demand import Crowd
 from tests.bench.world.errors import ErrorsOf
 from tests.bench.world.latency import LatencyOf
 from tests.bench.world.requests import ALIKE, Kind, Labels, Mix, changing, harder
+from tests.bench.world.texts import OneByOne, TextsOf
 from tests.bench.world.weather import Forecast, bursts, diurnal, incident, scarce, steady
 
 
@@ -41,7 +42,7 @@ class Scenario:
     ``kinds``: of requests, beside those that the candidate's skill tells of, which are the first; ``mix`` says which
     come when. ``watch_on``: go on looking after the promotion, as if it had never come: no later alarm is missed.
     ``probation``: what the weather is like after the promotion, for ``probation_looks``, while the candidate serves
-    everybody; without one a release ends with it.
+    everybody; without one a release ends with it. ``away``: looks that nobody takes, whose evidence the next one has.
     """
 
     name: str
@@ -51,7 +52,9 @@ class Scenario:
     kinds: tuple[Kind, ...] = ()
     mix: Mix = ALIKE
     crowd: Crowd | None = None
+    texts: TextsOf = OneByOne
     stable_errors: ErrorsOf = errors.Independent
+    stable_latency: LatencyOf = latency.Independent
     share: float = 0.05
     share_factor: float = 1.0  # realised over configured
     steps: tuple[Step, ...] = ()
@@ -60,6 +63,7 @@ class Scenario:
     look_s: float = 60.0
     paired_per_look: int | None = None  # only mirrored pairs, all labelled by chance or all by disagreement
     replayed: int = 0  # recorded requests that both versions answer in the first look
+    away: range = range(0)
     watch_on: bool = False
     probation: Forecast | None = None
     probation_looks: int = 60

@@ -12,7 +12,7 @@ from gates.verdict import Window
 from serving.contract import USER_EDGES_MS
 from tests.bench.world import errors
 from tests.bench.world.demand import Anyone, Demand, Sticky, Users
-from tests.bench.world.latency import EDGES_MS, STABLE_P95, Independent, Latency, law
+from tests.bench.world.latency import EDGES_MS, STABLE_P95, Latency, law
 from tests.bench.world.pairs import Answers, Labelled
 from tests.bench.world.scenarios import Scenario
 from tests.bench.world.weather import Forecast
@@ -63,7 +63,7 @@ class Traffic:
         self._since = 1  # the look at which these users' weather begins
         self._answers = Answers(scenario, rng)
         self._recorded = scenario.replayed  # that were not asked again yet
-        self._stable = _Version(Independent(rng), scenario.stable_errors(rng, looks))
+        self._stable = _Version(scenario.stable_latency(rng), scenario.stable_errors(rng, looks))
         self._candidate = _Version(candidate.latency(rng), candidate.errors(rng, looks))
 
     def promoted(self, number: int, probation: Forecast) -> None:

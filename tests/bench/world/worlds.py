@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from tests.bench.world import latency
+from tests.bench.world import latency, texts
 from tests.bench.world.answers import Skill
 from tests.bench.world.demand import Crowd
 from tests.bench.world.errors import LostReplica
@@ -40,6 +40,15 @@ def _scarce(name: str, candidate: Candidate, *, replayed: int = 0) -> Scenario:
     labels = Labels(chance=0.02, directed=1.0 if replayed else 0.0)
     return replace(
         RELEASED, name=name, candidate=candidate, forecast=quiet, labels=labels, looks=DAY_LOOKS, replayed=replayed
+    )
+
+
+def _alike(mean: float, scenario: Scenario, name: str, candidate: Candidate | None = None) -> Scenario:
+    """Texts in groups that both versions answer alike; with default steps half of their labels are directed."""
+    path = ", default steps" if scenario.steps else ""
+    groups = partial(texts.Alike, mean=mean)
+    return replace(
+        scenario, name=f"{name} alike in groups of {mean:g}{path}", candidate=candidate or Candidate(), texts=groups
     )
 
 
@@ -82,6 +91,39 @@ WORSE_WORLDS: Final = (
     clustered("errors x3 in clusters of 5", 5.0, Candidate(error_factor=3.0)),
     replace(EQUAL, name="-10 points of a tag of 5 %", kinds=(_TAG,), mix=Always((0.95, 0.05))),
 )  # fmt: skip
+_AWAY: Final = range(4, 50)
+# How many texts come together is learnt on the way: the first looks cost more than a per cent, which is told.
+ALIKE_EQUAL: Final = (
+    *(_alike(mean, scenario, "texts") for mean in (5, 20) for scenario in (EQUAL, RELEASED)),
+    replace(_alike(20, RELEASED, "nobody looks for 46 minutes, texts"), away=_AWAY),
+)
+ALIKE_WORSE: Final = tuple(
+    _alike(mean, scenario, f"{name} points, texts", candidate)
+    for name, candidate in (("-2", LOSES_TWO), ("-5", LOSES_FIVE))
+    for mean in (5, 20)
+    for scenario in (EQUAL, RELEASED)
+)
+# What no test of the gates can tell from harm, or only slowly: told, and held to no bar.
+BEYOND: Final = (
+    replace(
+        RELEASED,
+        name="texts alike in groups of 20 over half an hour, default steps",
+        texts=partial(texts.AlikeForLong, mean=20, looks=30),
+    ),
+    *(
+        replace(
+            scenario,
+            name=f"replicas of both come each {every} minutes{path}",
+            candidate=Candidate(latency=partial(latency.Scaled, every_looks=every)),
+            stable_latency=partial(latency.Scaled, every_looks=every, replicas=5),
+        )
+        for every, scenario, path in (
+            (10, RELEASED, ", default steps"),
+            (5, RELEASED, ", default steps"),
+            (5, EQUAL, ""),
+        )
+    ),
+)
 UNDECLARED: Final = tuple(
     _doubt(f"{name} by {by} undeclared", by, candidate, declared=False)
     for name, candidate in (("equal", Candidate()), ("-2 points", LOSES_TWO))
