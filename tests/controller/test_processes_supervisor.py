@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from controller.adapters.local.kept import PROCESSES_FILE, end_leftovers, running_supervisor
-from controller.adapters.local.liveness import Liveness, Patience
+from controller.adapters.local.liveness import Liveness, Patience, used_by
 from controller.adapters.local.loopback import accepts_connections, free_port
 from controller.adapters.local.processes_os import identity_of
 from controller.adapters.local.supervisor import ProcessSpec, Supervisor
@@ -263,6 +263,27 @@ class TestHangs:
         """On a machine that is out of breath everything is late; what stands still uses no processor."""
         assert self._hangs_after(used_s_each=0.0) == 3
         assert self._hangs_after(used_s_each=1.0) == 10
+
+    def test_what_it_started_in_a_session_of_its_own_does_not_count(self, home: Home) -> None:
+        """Replicas answer users while the controller that started them stands still."""
+        code = """
+            import subprocess, sys, time
+            busy = [sys.executable, "-c", "while True: pass"]
+            kept = subprocess.Popen(busy, start_new_session=True)
+            print("ready", flush=True)
+            time.sleep(600)
+        """
+        with home.supervisor(program("controller", home.directory, code)) as supervisor:
+            assert supervisor.start()
+            identity = identity_of(recorded(home.directory)["controller"])
+            assert identity is not None
+            (busy,) = psutil.Process(identity.pid).children()
+            try:
+                before_s = used_by(identity)
+                eventually(lambda: busy.cpu_times().user > 0.3, what="it is busy")
+                assert used_by(identity) - before_s < 0.1
+            finally:
+                busy.kill()
 
     def test_one_that_never_answered_is_starting(self) -> None:
         one = Liveness(lambda: False, lambda: 0.0, Patience(every_s=1.0, missed_idle=1))

@@ -1,5 +1,6 @@
 """The finding that a process of `serin up` hangs: it runs, has answered before, and answers nothing any more."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -71,13 +72,21 @@ def answers(ready: str | Callable[[], bool]) -> bool:
 
 
 def used_by(identity: ProcessIdentity) -> float:
-    """Return the seconds of processors that the process and its children have used; of what has ended nothing."""
+    """Return the seconds of processors that the process and those of its session have used; of what has ended nothing.
+    What it started in a session of its own, as a controller does replicas, works on while it hangs."""
     try:
         process = psutil.Process(identity.pid)
-        family = [process, *process.children(recursive=True)]
+        family = [process, *(one for one in process.children(recursive=True) if _session(one) == identity.pid)]
     except psutil.Error:
         return 0.0
     return sum(map(_used, family))
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return None
 
 
 def _used(process: psutil.Process) -> float:
