@@ -227,7 +227,7 @@ class Service:
         if model != ANY_MODEL:
             self.check(model)
         if for_s is not None and not 0 < for_s <= FREEZE_MAX_S:
-            raise UsageError("a freeze ends within 366 days; one without an end holds until it is lifted")
+            raise UsageError("--for: a freeze ends within 366 days; without it one holds until it is lifted")
         now_s = self.clock.now_s()
         freeze = Freeze(model, reason, by, now_s, silent, None if for_s is None else now_s + for_s)
         self.freezes.freeze(freeze)

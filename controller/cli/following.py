@@ -63,7 +63,7 @@ def wait(
     tell = _teller(output)
     with place.opened(answers_within_s=timeout_s or math.inf) as installation:
         found = waited(installation, model, timeout_s or math.inf, version=version, tell=tell, sleep=time.sleep)
-        end_by(installation, found, output, timeout_s)
+        end_by(installation, found, model, output, timeout_s)
 
 
 def waited(
@@ -147,8 +147,10 @@ def _teller(output: Output) -> Callable[[str], None]:
     return tell
 
 
-def end_by(installation: "Installation", found: "ReleaseSummary | None", output: Output, timeout_s: float) -> NoReturn:
-    """Say how the release ended that was waited for, and exit by it; of None that it did not in time."""
+def end_by(
+    installation: "Installation", found: "ReleaseSummary | None", model: str, output: Output, timeout_s: float
+) -> NoReturn:
+    """Say how the model's release ended that was waited for, and exit by it; of None that it did not in time."""
     from controller.status import exit_code
 
     code = EXIT_TIMEOUT if found is None else exit_code(installation.release(found.release_id))
@@ -156,7 +158,7 @@ def end_by(installation: "Installation", found: "ReleaseSummary | None", output:
         release = None if found is None else asdict(found)
         say_json({"schema": WAITED_SCHEMA, "settled": found is not None, "exit_code": code, "release": release})
     elif found is None:
-        say(f"not settled after {timeout_s:g} s", err=True)
+        say(f"not settled after {timeout_s:g} s. What it waits for: serin why {model}", err=True)
     else:
         say(f"{found.release_id}: {found.phase}. What decided it: serin why {found.release_id}")
     raise typer.Exit(code)

@@ -174,7 +174,7 @@ def _wait_for_the_end(installation: "Installation", asked: Command, wait_s: floa
 
     tell, of = _teller(output), f" of version {asked.version}"
     found = until_settled(find, asked.model, of, wait_s, tell=tell, sleep=time.sleep)
-    end_by(installation, found, output, wait_s)
+    end_by(installation, found, asked.model, output, wait_s)
 
 
 @release_app.command(name="list")

@@ -18,7 +18,7 @@ class Consent(StrEnum):
 
     SUPERSEDE = "supersede"  # another release ends for it
     REPEAT = "repeat"  # a person took this version back
-    DURING_FREEZE = "during-freeze"  # it waits until the freeze is lifted
+    DURING_FREEZE = "during-freeze"  # it waits until the freeze is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +167,10 @@ def _consents(standing: Standing, version: str) -> Iterator[tuple[Consent, str]]
         yield Consent.SUPERSEDE, f"{_named(release)} ends for it, undecided"
     if standing.taken_back:
         yield Consent.REPEAT, f"a person took version {version} back: {standing.taken_back}"
-    for freeze in standing.freezes:
-        yield (
-            Consent.DURING_FREEZE,
-            f"{freeze.by} froze {freeze.model} ({freeze.reason}): it waits until the freeze is lifted",
-        )
+    if standing.freezes:
+        told = ", ".join(f"{freeze.by} froze {freeze.model} ({freeze.reason})" for freeze in standing.freezes)
+        over = "the freeze is over" if len(standing.freezes) == 1 else "they are over"
+        yield Consent.DURING_FREEZE, f"{told}: it waits until {over}"
 
 
 def _nothing(standing: Standing, verb: str, why: str) -> Foreseen:

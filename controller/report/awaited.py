@@ -57,19 +57,19 @@ def _awaited(  # noqa: PLR0911 - one branch a reason to wait
         return Awaited(f"A person has to decide: {_ended(release.reason)}", way_on=ways)
     if release.phase is Phase.ROLLING_BACK:
         back = f"version {release.stable.number}" if release.stable is not None else "nobody"
-        waits = "" if not faults else f" It waits: {faults}."
+        waits = "" if not faults else f" It waits: {_ended(faults)}"
         return Awaited(f"All traffic goes back to {back}: {_ended(release.reason)}{waits}")
     if frozen and release.phase in _HALTED and release.purpose is Purpose.PROMOTE:
-        return Awaited(f"Waits until a freeze is over. {'; '.join(frozen)}.")
+        return Awaited(f"Waits until a freeze is over. {_ended('; '.join(frozen))}")
     if (pause := release.pause) is not None:
         return Awaited(
             f"Paused by {pause.by}: {_ended(pause.reason)} No more users get it; its gates go on judging.",
             way_on=f'serin resume {model} --reason "..."',
         )
     if release.phase is Phase.PENDING:
-        return Awaited(f"Waits to begin{': ' + faults if faults else ''}.")
+        return Awaited(f"Waits to begin: {_ended(faults)}" if faults else "Waits to begin.")
     if faults and release.phase is not Phase.PROBATION:
-        return Awaited(f"Cannot go on: {faults}. No version is blamed for it; fix that.")
+        return Awaited(f"Cannot go on: {_ended(faults)} No version is blamed for it; fix that.")
     return _in_phase(release, now_s, asked)
 
 

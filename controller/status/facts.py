@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rich.text import Text
 
@@ -17,6 +18,8 @@ from controller.ports.suites import SuiteProgress
 from controller.report.words import clock, duration, oddities, shortened, utc
 from gates.evidence import LabelSource
 from serving.text.printable import printable, shown
+
+_BEFORE_TRAFFIC: Final = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE})  # no table is of the release yet
 
 _SOON_S = 300.0  # a deadline that is nearer stands out
 
@@ -119,9 +122,13 @@ def shares(table: TrafficTable | None, release: Release | None) -> tuple[tuple[s
         return (("none visible now", "bold"),) if was_routed else (("not routed yet", "dim"),)
     parts = ", ".join(f"version {version} {pct:g} %" for version, pct in table.weights_pct.items())
     mirrored = f"; {table.mirror.pct:g} % mirrored to version {table.mirror.version}" if table.mirror else ""
-    moving = "  (not served yet)" if release is not None and release.active and not release.routed else ""
+    moving = "  (not served yet)" if release is not None and _is_moving(release) else ""
     by_hand = printable(f"  set by {table.override.by}: {table.override.reason}") if table.override else ""
     return (parts + mirrored, ""), (moving, "dim"), (by_hand, "bold")
+
+
+def _is_moving(release: Release) -> bool:
+    return release.active and not release.routed and release.phase not in _BEFORE_TRAFFIC
 
 
 def _versions(release: Release) -> Text:

@@ -91,11 +91,15 @@ def test_the_last_step_waits_for_the_gates() -> None:
         (release_in(Phase.SHADOW, pause=Pause("ada", "launch", NOW_S)), "Paused by ada: launch. No more users get it"),
         (release_in(Phase.PROMOTED, reason="All well."), "Version 7 was promoted: All well."),
         (release_in(Phase.ROLLING_BACK, reason="Worse."), "All traffic goes back to version 6: Worse."),
+        (release_in(Phase.PENDING), "Waits to begin."),
+        (release_in(Phase.PENDING, faults={"budget": "It burns. It goes on."}), "Waits to begin: no budget: It burns."),
         (release_in(Phase.PREFLIGHT), "Waits until version 7 is fetched, verified and ready."),
     ],
 )
 def test_each_phase_has_its_sentence(release, said: str) -> None:
-    assert awaited(release, AT_S).sentence.startswith(said)
+    sentence = awaited(release, AT_S).sentence
+    assert sentence.startswith(said)
+    assert ".." not in sentence
 
 
 def test_a_freeze_is_what_is_waited_for_where_it_halts() -> None:

@@ -266,7 +266,7 @@ def test_a_start_asks_for_a_flag_where_it_ends_another_or_repeats_what_a_person_
         store.freezes.freeze(Freeze("*", "holidays", "ana", 3.0))
     said = refusal(home, "release", "start", "intent", "9")
     assert "(canary at 5 %) ends for it, undecided. Add --supersede" in said
-    assert "ana froze * (holidays): it waits until the freeze is lifted. Add --during-freeze" in said
+    assert "ana froze * (holidays): it waits until the freeze is over. Add --during-freeze" in said
     with opened(home) as store:
         assert not store.inbox.waiting()
     assert serin(home, "release", "start", "intent", "9", "--supersede", "--during-freeze").exit_code == 0

@@ -73,7 +73,10 @@ def test_a_start_that_repeats_what_a_person_took_back_or_meets_a_freeze_asks_for
     (_, repeated), (_, frozen) = foresee(Ask.START, standing, "7").consents
     assert asked_of(standing, "7") == [Consent.REPEAT, Consent.DURING_FREEZE]
     assert "a person took version 7 back: Rolled back by ada: wrong refunds" in repeated
-    assert "ana froze intent (incident 42): it waits until the freeze is lifted" in frozen
+    assert "ana froze intent (incident 42): it waits until the freeze is over" in frozen
+    both = replace(NOTHING, freezes=(FREEZE, replace(FREEZE, model="*", by="bob")))
+    ((_, frozen),) = foresee(Ask.START, both, "7").consents
+    assert frozen.endswith("bob froze * (incident 42): it waits until they are over"), "and is asked once"
 
 
 def test_a_start_says_against_which_version() -> None:

@@ -65,6 +65,13 @@ def drawn(*records: ReleaseRecord, width: int = 140, **options: object) -> str:
     return console.file.getvalue()
 
 
+def test_what_no_release_wrote_yet_is_served() -> None:
+    """While one waits, is fetched or answers suites, users are answered as before; a table of its own may be late."""
+    for phase in (Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE):
+        assert "not served yet" not in drawn(record(phase))
+    assert "not served yet" in drawn(record(Phase.CANARY, routed=False))
+
+
 # --- exit codes -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("phase", "code"),

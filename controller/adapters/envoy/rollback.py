@@ -90,8 +90,9 @@ def _way_back(directory: Path, document: RouteDocument, model: str, to_version: 
     table = _known_table(document, model)
     target = to_version or table.known_good
     if target is None:
-        others = ", ".join(_running(directory, model)) or "none"
-        raise UsageError(f"{table.nowhere_back}. To send everybody to a running version, name it with --to ({others}).")
+        others = ", ".join(_running(directory, model))
+        way = f"To send everybody to a running version, name it with --to ({others})." if others else "None runs now."
+        raise UsageError(f"{table.nowhere_back}. {way}")
     _check_runs(directory, model, target)
     return table, target
 
