@@ -41,6 +41,16 @@ def is_given_up(home: Path) -> bool:
     return size is not None and size < RESERVE_BYTES
 
 
+def is_full(home: Path) -> bool:
+    """Return whether the disk of the home has no room but for rollbacks: what else is written fails, or soon will.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    room = os.statvfs(home)
+    return is_given_up(home) or room.f_bavail * room.f_frsize < RESERVE_BYTES
+
+
 def lend(folder: Path, size_bytes: int) -> "Loan | None":
     """Give up as much of the reserve above the folder; None where there is none, or nothing is left of it."""
     path = next((found for found in _above(folder) if _size(found)), None)

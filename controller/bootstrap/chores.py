@@ -20,7 +20,7 @@ from controller.bootstrap.alerting import follow_policies
 from controller.bootstrap.phases import PhaseChanges
 from controller.config.settings import Home, Settings
 from controller.errors import SerinError, Source, TransientError, our_fault
-from controller.reserve import keep_reserve
+from controller.reserve import is_full, keep_reserve
 
 _RESERVE_EVERY_S: Final = 5.0
 _FILES_EVERY_S: Final = 0.5
@@ -75,10 +75,10 @@ def phases_chore(home: Home, tell: Callable[[str], None]) -> Chore:
 
 def _keep_reserve(home: Home) -> None:
     try:
-        whole = keep_reserve(home.path)
+        roomy = keep_reserve(home.path) and not is_full(home.path)
     except OSError as error:
         raise our_fault(Source.DISK, f"{home.path} cannot be written", error) from error
-    if not whole:
+    if not roomy:
         raise TransientError(
             Source.DISK,
             f"the disk of {home.path} is almost full: make room. Rollbacks use the space that is reserved for them",

@@ -17,7 +17,7 @@ from controller.core.policy import ReleasePolicy
 from controller.core.traffic import TrafficTable
 from controller.ports.runtime import DeploymentStatus
 from controller.ports.suites import SuiteProgress
-from controller.reserve import RESERVE_BYTES, is_given_up
+from controller.reserve import is_full
 
 
 class HomeSite:
@@ -68,7 +68,7 @@ def _of_the_disk(home: Home) -> Iterator[str]:
     room = os.statvfs(home.path)
     if room.f_flag & os.ST_RDONLY or not os.access(home.path, os.W_OK):
         yield f"{home.path} is read-only: mount it writable. What serves goes on, but nothing is recorded"
-    elif is_given_up(home.path) or room.f_bavail * room.f_frsize < RESERVE_BYTES:
+    elif is_full(home.path):
         yield (
             f"the disk of {home.path} is full: make room. What serves goes on, and a rollback uses the "
             "space that is reserved for it"

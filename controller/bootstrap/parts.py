@@ -83,7 +83,8 @@ def the_store(error: SerinError | None) -> Part:
     part = Part(Kind.STORE, "the database", "")
     if error is None:
         return part
-    way_out = "Bring it back; answers to users do not need it."
+    back = "Make room on its disk" if "disk is full" in str(error) else "Bring it back"
+    way_out = f"{back}; answers to users do not need it."
     return replace(part, fault=f"does not answer: {error}", way_out=way_out)
 
 

@@ -1,5 +1,6 @@
 """What `serin up` sees to beside its processes."""
 
+import os
 import time
 from pathlib import Path
 
@@ -34,6 +35,23 @@ def test_drift_is_no_step() -> None:
     for _ in range(10):
         wall[0] += 0.5
         assert watch.step() is None
+
+
+def test_a_full_disk_is_told_though_the_reserve_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others than rollbacks find no room there: the journal stands still."""
+    home, now_s = Home(tmp_path), [0.0]
+    home.envoy.mkdir()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    keep, *_ = chores_of(home, lambda: None, lambda _: None)
+    keep()
+    room = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*room[:4], 0, *room[5:])))
+    now_s[0] += 60
+    with pytest.raises(TransientError, match="is almost full: make room"):
+        keep()
+    monkeypatch.undo()
+    keep, *_ = chores_of(home, lambda: None, lambda _: None)
+    keep()
 
 
 def test_what_cannot_be_done_is_told_until_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
