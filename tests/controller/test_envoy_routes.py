@@ -520,7 +520,7 @@ class TestRollback:
         write_routes(
             home, EMPTY_DOCUMENT.with_table(TrafficTable("intent", {"7": 100.0}, generation=1), RouteOptions())
         )
-        with pytest.raises(UsageError, match=r"at version 7 already, and no earlier version.*with --to \(6, 7\)"):
+        with pytest.raises(UsageError, match=r"at version 7 already, and no earlier version.*with --to \(running: 6\)"):
             rollback(home)
 
     def test_says_how_a_release_ends_that_has_no_users_yet(self, home: Path) -> None:

@@ -12,7 +12,7 @@ from controller.adapters.envoy.routes import RouteDocument
 from controller.adapters.envoy.running import accepted_revision, served_revision
 from controller.adapters.envoy.tables import LOCK_FILE, is_used, read_clusters, read_routes, write_routes
 from controller.adapters.local.loopback import accepts_connections
-from controller.core.traffic import Override, TrafficTable
+from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
 from controller.errors import PermanentError, SerinError, Source, TransientError, UsageError
 from controller.files import locked
 from controller.naming import model_named, version_named
@@ -90,9 +90,9 @@ def _way_back(directory: Path, document: RouteDocument, model: str, to_version: 
     table = _known_table(document, model)
     target = to_version or table.known_good
     if target is None:
-        others = ", ".join(_running(directory, model))
-        way = f"To send everybody to a running version, name it with --to ({others})." if others else "None runs now."
-        raise UsageError(f"{table.nowhere_back}. {way}")
+        others = ", ".join(one for one in _running(directory, model) if table.weights_pct.get(one) != HUNDRED_PCT)
+        way = f"To send everybody to another, name it with --to (running: {others})" if others else "No other runs"
+        raise UsageError(f"{table.nowhere_back}. {way}.")
     _check_runs(directory, model, target)
     return table, target
 
