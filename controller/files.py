@@ -144,7 +144,7 @@ def _opened(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES):
+        if error.errno not in (errno.EROFS, errno.EACCES) or not path.exists():
             raise
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 

@@ -83,8 +83,9 @@ def the_store(error: SerinError | None) -> Part:
     part = Part(Kind.STORE, "the database", "")
     if error is None:
         return part
-    back = "Make room on its disk" if "disk is full" in str(error) else "Bring it back"
-    way_out = f"{back}; answers to users do not need it."
+    ways = {"disk is full": "Make room on its disk", "readonly database": "Mount its disk writable"}
+    way_out = next((way for words, way in ways.items() if words in str(error)), "Bring it back")
+    way_out += "; answers to users do not need it."
     return replace(part, fault=f"does not answer: {error}", way_out=way_out)
 
 

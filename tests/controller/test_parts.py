@@ -19,7 +19,7 @@ from controller.adapters.envoy.traffic import EnvoyTraffic
 from controller.adapters.local.kept import SUPERVISOR, KeptRecord
 from controller.adapters.local.processes_os import identity_of
 from controller.adapters.local.records import Record, Records
-from controller.bootstrap.parts import parts_of, why_a_word_waits, word_of
+from controller.bootstrap.parts import parts_of, the_store, why_a_word_waits, word_of
 from controller.bootstrap.sight import LocalSight
 from controller.bootstrap.stores import opened, upgrade_schema
 from controller.cli.app import app
@@ -27,7 +27,7 @@ from controller.config.settings import Home, Settings
 from controller.core.parts import Grade, Kind, Part, standing
 from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
-from controller.errors import Source
+from controller.errors import Source, TransientError
 from controller.files import locked
 from controller.journal.codec import record_of
 from controller.ports.journal import Entry
@@ -292,6 +292,18 @@ def test_whatever_else_answers_at_its_port_is_no_controller(installed: Installed
     installed.others["controller"].body = json.dumps({"installation": word_of(installed.home)}).encode()
     with locked(installed.home.controller_lock, source=Source.HOME):
         assert why_a_word_waits(installed.home) == ""
+
+
+@pytest.mark.parametrize(
+    ("why", "way_out"),
+    [
+        ("database or disk is full", "Make room on its disk; "),
+        ("attempt to write a readonly database", "Mount its disk writable; "),
+        ("connection refused", "Bring it back; "),
+    ],
+)
+def test_the_way_out_of_a_database_is_that_of_its_disk(why: str, way_out: str) -> None:
+    assert the_store(TransientError(Source.STORE, why)).way_out.startswith(way_out)
 
 
 @pytest.mark.integration

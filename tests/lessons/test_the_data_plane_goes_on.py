@@ -36,7 +36,8 @@ from controller.core.commands import Ask
 from controller.core.events import FaultCleared
 from controller.core.release import Phase
 from controller.core.traffic import Override, TrafficTable
-from controller.errors import ConflictError, TransientError
+from controller.errors import ConflictError, Source, TransientError
+from controller.files import locked
 from controller.journal.codec import entry_of, record_of
 from controller.reserve import RESERVE_BYTES, RESERVE_FILE, keep_reserve
 from controller.service import Service
@@ -280,6 +281,20 @@ def test_what_is_held_in_memory_is_taken_up_before_the_controller_writes(
         traffic.write(table.next(weights_pct={"7": 100.0}, override=None))
         assert confirmed(traffic, "intent", 3)
         _answers_come_from(site, "7")
+
+
+def test_a_lock_that_cannot_be_made_says_that_the_disk_is_read_only(disk: Path) -> None:
+    """One that is there is held all the same."""
+    with locked(disk / "there.lock", source=Source.HOME):
+        pass
+    with read_only(disk):
+        with locked(disk / "there.lock", source=Source.HOME):
+            pass
+        with (
+            pytest.raises(TransientError, match="Read-only file system; the disk is read-only: remount it"),
+            locked(disk / "new.lock", source=Source.HOME),
+        ):
+            pass
 
 
 def test_replicas_are_started_and_known_on_a_full_disk(disk: Path) -> None:
