@@ -36,7 +36,7 @@ from controller.core.serving import ServingPolicy
 from controller.core.traffic import TrafficTable
 from controller.drilling import DrillPorts, Times, drilled
 from controller.errors import Source, UsageError
-from controller.files import locked
+from controller.files import is_locked, locked
 from controller.monitoring.rules import groups_of
 from controller.ports.drills import Injection
 from controller.ports.runtime import DeploymentSpec
@@ -115,6 +115,8 @@ class AtHome:
             TransientError: something that it needs does not answer; what was injected is undone.
         """
         home = self.home
+        if is_locked(home.drill_lock):
+            raise UsageError(f"another drill is being played in {home.path}: wait until it is over")
         with ExitStack() as stack:
             stack.enter_context(locked(home.drill_lock, source=Source.HOME))
             shutil.rmtree(home.drill, ignore_errors=True)  # of a drill that was killed

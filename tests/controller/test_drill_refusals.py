@@ -19,7 +19,8 @@ from controller.core.drills import DRILLS, Mode
 from controller.core.release import Phase
 from controller.core.traffic import TrafficTable
 from controller.drilling import Times
-from controller.errors import UsageError
+from controller.errors import Source, UsageError
+from controller.files import locked
 from tests.controller.drill_support import begins, installed
 
 
@@ -66,6 +67,11 @@ def test_where_it_would_do_harm_it_is_not_played(
         prepare(home)
     for flags in ((), ("--dry-run",)):
         assert said in refusal(home, "F5", "intent", *flags)
+
+
+def test_one_is_played_at_a_time(home: Home) -> None:
+    with locked(home.drill_lock, source=Source.HOME):
+        assert "another drill is being played" in refusal(home, "F5", "intent", "--freeze", "--reason", "monthly")
 
 
 def test_it_is_played_in_a_freeze_alone(home: Home) -> None:

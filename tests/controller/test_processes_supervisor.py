@@ -285,9 +285,18 @@ class TestHangs:
             finally:
                 busy.kill()
 
-    def test_one_that_never_answered_is_starting(self) -> None:
-        one = Liveness(lambda: False, lambda: 0.0, Patience(every_s=1.0, missed_idle=1))
-        assert not any(one.hangs(float(second)) for second in range(100))
+    def test_one_that_never_answered_is_starting_while_it_works(self) -> None:
+        """A log may be read for minutes; what stands still at its start as well is ended in the longer time."""
+        patience, used = Patience(every_s=1.0, missed_idle=1, missed_busy=10), [0.0]
+        idle = Liveness(lambda: False, lambda: 0.0, patience)
+        assert [idle.hangs(float(second)) for second in range(10)] == [False] * 9 + [True]
+
+        def works() -> float:
+            used[0] += 1.0
+            return used[0]
+
+        busy = Liveness(lambda: False, works, patience)
+        assert not any(busy.hangs(float(second)) for second in range(100))
 
     def test_answers_in_a_row_count(self) -> None:
         """One that comes late now and then is no cause; nor is time in which nobody asked."""

@@ -1,5 +1,6 @@
 """The finding that a process of `serin up` hangs: it runs, has answered before, and answers nothing any more."""
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,16 +48,19 @@ class Liveness:
         if self._answers():
             self._has_answered, self._missed = True, 0
             return False
-        if not self._has_answered:  # it starts: that has a time of its own
-            return False
         if not self._missed:
             self._before = (now_s, self._used_s())
         self._missed += 1
         if self._missed < self._patience.missed_idle:
             return False
+        return self._missed >= self._allowed(now_s)
+
+    def _allowed(self, now_s: float) -> float:
         since_s, used_s = self._before
         idle = self._used_s() - used_s <= _IDLE * (now_s - since_s)
-        return idle or self._missed >= self._patience.missed_busy
+        if self._has_answered:
+            return self._patience.missed_idle if idle else self._patience.missed_busy
+        return self._patience.missed_busy if idle else math.inf  # it starts: as long as it works at that
 
 
 def answers(ready: str | Callable[[], bool]) -> bool:
