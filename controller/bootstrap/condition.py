@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from controller.adapters.local.kept import leftovers, recorded, running_supervisor
 from controller.adapters.local.open_files import short_of_files
+from controller.adapters.local.processes_os import is_stopped
 from controller.adapters.local.records import Records
 from controller.adapters.local.suite_answers import progress_in
 from controller.bootstrap.again import registered_again
@@ -86,7 +87,13 @@ def _of_open_files(home: Home) -> Iterator[str]:
 
 
 def _of_the_processes(home: Home) -> Iterator[str]:
-    if running_supervisor(home.path) is None and (left := leftovers(home.path)):
+    supervisor = running_supervisor(home.path)
+    if supervisor is not None and is_stopped(supervisor):
+        yield (
+            f"`serin up` is stopped, as by Ctrl-Z, and restarts nothing that dies: `kill -CONT {supervisor.pid}` lets "
+            "it go on"
+        )
+    if supervisor is None and (left := leftovers(home.path)):
         yield (
             f"`serin up` was killed, and {', '.join(sorted(left))} went on without it: users are served, "
             "but nothing that dies is restarted. Run `serin up`: it takes over"

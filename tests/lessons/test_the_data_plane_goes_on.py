@@ -342,6 +342,11 @@ def test_a_killed_serin_up_takes_nobody_along(tmp_path: Path, versions: tuple[Up
         envoy = _recorded(site)["envoy"]["pid"]
         with asking(site.gateway) as client:
             eventually(lambda: client.statuses[200] >= 10, what="answers")
+            up.send_signal(signal.SIGSTOP)
+            eventually(lambda: troubles_of(site.home), what="it to be told")
+            (trouble,) = troubles_of(site.home)
+            assert trouble.startswith("`serin up` is stopped, as by Ctrl-Z, and restarts nothing")
+            assert f"kill -CONT {up.pid}" in trouble
             up.kill()
             up.wait(PATIENCE_S)
             before = client.statuses[200]

@@ -204,6 +204,14 @@ def _group_may_exist(identity: ProcessIdentity) -> bool:
     return identity.boot_id == boot_id() if leader is None else leader == identity
 
 
+def is_stopped(identity: ProcessIdentity) -> bool:
+    """Return whether the process stands still until somebody lets it go on, as after Ctrl-Z."""
+    try:
+        return psutil.Process(identity.pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
 def _start_ticks(pid: int) -> int | None:
     """Return when the process was started, in ticks since the start of the machine; None where there is none."""
     try:
