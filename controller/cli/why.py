@@ -103,16 +103,18 @@ def drawn(found: LookedInto) -> RenderableType:
 
 
 def _course(course: Iterable[Decision], above: str) -> Table:
-    """Draw each decision with its reason, but for one that stands above."""
+    """Draw each decision with its reason, but for one that stands above, or in the line before."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="dim")
     table.add_column()
+    before = ""
     for one in course:
         if one.routine:
             continue
         said = Text(printable(one.title), "bold")
         said.append(printable(f" by {one.by}") if one.by else "")
-        if not stands_in(one.reason, above):
+        if not stands_in(one.reason, above) and one.reason != before:
             said.append(printable(f". {one.reason}"), "not bold")
+        before = one.reason
         table.add_row(utc(one.at_s).removesuffix(" UTC"), said)
     return table

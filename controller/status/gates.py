@@ -49,7 +49,7 @@ class DrawnGates:
 
 def stands_in(reason: str, above: str) -> bool:
     """Return whether the text above says it already: a reason may be ten lines long."""
-    return reason.removesuffix(".") in above
+    return reason.removesuffix(".").lower() in above.lower()
 
 
 def _order(verdict: Verdict) -> tuple[int, bool]:

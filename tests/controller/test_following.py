@@ -102,6 +102,23 @@ def test_why_says_what_decided_it_and_how_it_came_there(home: Home, named: str) 
     assert text.count("The candidate fails in 9 of 100 requests") == 1, "a reason may be ten lines long"
 
 
+def test_why_says_who_took_it_back_once(home: Home) -> None:
+    """In the sentence above; a line of the course that says it again has its title alone."""
+    reason = "Rolled back by bob: wrong refunds"
+    course: tuple[Event, ...] = (
+        replace(releases.started(), by="ana", reason="Try it."),
+        CommandTaken("c1", "start", "Try it.", "ana"),
+        Leaving(Phase.ROLLED_BACK, reason, by="bob"),
+        PhaseEntered(Phase.ROLLED_BACK, reason),
+    )
+    with opened(home) as store:
+        entries = [entry_of(event, 6_000.0) for event in course]
+        store.journal.append(replace(record_of(fold(None, course, 6_000.0), 4), release_id="intent-v7-3"), entries)
+    text = " ".join(serin(home, "why", "intent-v7-3").stdout.split())
+    assert "Version 7 was rolled back by bob: wrong refunds." in text
+    assert (text.count("wrong refunds"), text.count("Try it.")) == (1, 1)
+
+
 def test_a_restore_is_not_told_as_a_promotion(home: Home) -> None:
     """A person went back to a version: nothing was proven of it. Also where its beginning is longer ago than asked."""
     course: tuple[Event, ...] = (

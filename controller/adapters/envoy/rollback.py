@@ -119,7 +119,8 @@ def _check_runs(directory: Path, model: str, version: str) -> None:
     if version not in running:
         raise UsageError(
             f"version {version} of {model} is not running, so no traffic was moved. "
-            f"Name one that is with --to ({', '.join(running) or 'none is'}), or start it with `serin up`."
+            f"Name one that is with --to ({', '.join(running) or 'none is'}). `serin up` starts what served, where it "
+            f"does not run; `serin release start {model} {version} --reason ...` releases it again."
         )
 
 
