@@ -209,6 +209,7 @@ def _pair_profile(profile: PairProfile, look: Look) -> Iterator[str]:
         ("stable_classes", len(look.classes)),
         ("stable_by_class", bins * len(look.classes)),
         ("candidate_by_class", bins * len(look.classes)),
+        ("stable_agreed", len(look.classes)),
     )
     for field, length in lengths:
         counts = getattr(profile, field)
@@ -216,6 +217,10 @@ def _pair_profile(profile: PairProfile, look: Look) -> Iterator[str]:
             yield f"pair_profile.{field}: {len(counts)} entries, expected {length}"
         elif not _are_counts(counts):
             yield f"pair_profile.{field}: an entry is not a count"
+            return
+    more = [agreed > every for every, agreed in zip(profile.stable_classes, profile.stable_agreed, strict=False)]
+    if any(more):
+        yield f"pair_profile.stable_agreed[{more.index(True)}]: more than there are pairs of the class"
 
 
 def _replayed(look: Look) -> Iterator[str]:

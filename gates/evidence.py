@@ -61,7 +61,8 @@ class PairProfile:
 
     Confidences by ``PAIR_CONFIDENCE_EDGES`` (one entry more than edges), stable's classes in the order of
     ``Look.classes``; empty where those are not known. ``_by_class``: the same confidences by stable's classes, the
-    entries of each class after those of the one before it.
+    entries of each class after those of the one before it. ``stable_agreed``: of ``stable_classes``, those that the
+    candidate answered alike; empty where it is not told.
     """
 
     stable_confidence: tuple[int, ...] = ()
@@ -69,6 +70,7 @@ class PairProfile:
     stable_classes: tuple[int, ...] = ()
     stable_by_class: tuple[int, ...] = ()
     candidate_by_class: tuple[int, ...] = ()
+    stable_agreed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ def pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfi
         stable_classes=tuple(sum(counts.stable.get(name, none)) for name in classes),
         stable_by_class=by_class(counts.stable),
         candidate_by_class=by_class(counts.candidate),
+        stable_agreed=tuple(counts.agreed.get(name, 0) for name in classes),
     )
 
 

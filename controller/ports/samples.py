@@ -59,10 +59,11 @@ class AnswerCounts:
 @dataclass(frozen=True, slots=True)
 class PairCounts:
     """All pairs that are evidence, labelled or not: by stable's class, and in each by both versions' confidences
-    (`gates.evidence.PAIR_CONFIDENCE_EDGES`)."""
+    (`gates.evidence.PAIR_CONFIDENCE_EDGES`). ``agreed``: of each class, those that the candidate answered alike."""
 
     stable: Mapping[str, tuple[int, ...]]
     candidate: Mapping[str, tuple[int, ...]]
+    agreed: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

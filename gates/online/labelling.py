@@ -14,7 +14,9 @@ the verdicts from the beginning.
 
 **Which.** Were the labelled pairs chosen by chance, as they say, or weighed by what they say, their confidences are
 those of all pairs that stable takes for the same class, labelled or not. That needs no label to be looked at
-(`gates.stats.chosen`), and does not depend on how often each class is labelled, or how late.
+(`gates.stats.chosen`), and does not depend on how often each class is labelled, or how late. Nor do the versions
+disagree more often on them than on all pairs that stable takes for the same class. What users complain about is mostly
+stable's mistakes, which the candidate then seems to mend.
 """
 
 import math
@@ -37,6 +39,8 @@ _HALF_LIFE_APART: Final = 100.0  # of those whose pair disagrees: they decide, a
 _LOOKS_IN_STEP: Final = 2.0  # so many looks behind is not behind
 _LATE: Final = 0.5  # of the labels that a class would have if it were labelled as the others are
 LOG_EVIDENCE: Final = math.log(1e4)
+_LOG_EVIDENCE_APART: Final = math.log(1e2)  # of few, and all the while: those whose pair disagrees
+_HIDDEN_MAX: Final = 0.0025  # of accuracy: what labels may hide that are of too many disagreements
 _CLASS_SHARE_MIN: Final = 0.01
 _NAMES_TOLD: Final = 3
 
@@ -51,6 +55,8 @@ class Seen:
     classes: Bins = field(default_factory=Bins)  # of stable
     stable_by_chance: tuple[float, ...] = ()
     candidate_by_chance: tuple[float, ...] = ()
+    apart: Bins = field(default_factory=Bins)  # those that agree, and those that do not
+    apart_by_chance: tuple[float, ...] = ()
 
     def __add__(self, other: "Seen") -> "Seen":
         return Seen(
@@ -59,7 +65,19 @@ class Seen:
             self.classes + other.classes,
             _plus(self.stable_by_chance, other.stable_by_chance),
             _plus(self.candidate_by_chance, other.candidate_by_chance),
+            self.apart + other.apart,
+            _plus(self.apart_by_chance, other.apart_by_chance),
         )
+
+    @property
+    def apart_too_often(self) -> tuple[float, float] | None:
+        """Return the share of the labelled pairs on which the versions disagree, and what it would be by chance at
+        most, where the former is surely more; None otherwise."""
+        expected = [one for one in (self.apart.every, self.apart_by_chance) if one]
+        if not expected or not all(self.apart.log_e_more_than(one) >= _LOG_EVIDENCE_APART for one in expected):
+            return None
+        labelled, by_chance = _share_apart(self.apart.drawn), max(map(_share_apart, expected))
+        return (labelled, by_chance) if labelled > by_chance else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,7 @@ class Labelling:
     waiting: tuple[Seen, ...] = ()  # of each time that ends with ``until_s``
     stable_strata: Strata = field(default_factory=Strata)  # confidences of all pairs so far, by stable's classes
     candidate_strata: Strata = field(default_factory=Strata)
+    apart_strata: Strata = field(default_factory=Strata)  # those that agree and that do not, likewise
 
     @property
     def lag_s(self) -> float:
@@ -98,7 +117,11 @@ class Labelling:
 
     def chosen(self, distance_max: float) -> str | None:
         """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows
-        it. ``distance_max``: the total variation that is let pass."""
+        it. ``distance_max``: the part of them that would have to be others, which is let pass."""
+        return self._doubtful(distance_max) or self._complained_about(distance_max)
+
+    def _doubtful(self, distance_max: float) -> str | None:
+        """The same by how sure the versions are of the labelled texts."""
         seen = self.seen
         sides = (
             ("stable", seen.stable, seen.stable_by_chance),
@@ -125,6 +148,22 @@ class Labelling:
             f"the labelled texts are not those that chance, or what their labels say, would choose: {who} is surer or "
             f"less sure of them than of {whom} ({pct(distance)} of them would have to be others); where texts were "
             "chosen by doubt, send each label's inclusion_probability, and start the release again"
+        )
+
+    def _complained_about(self, distance_max: float) -> str | None:
+        """The same by how often the versions disagree on them: each that is too many may be a loss that is hidden."""
+        found = self.seen.apart_too_often
+        if found is None:
+            return None
+        labelled, by_chance = found
+        too_many = 1 - by_chance / labelled
+        if too_many < distance_max or too_many * by_chance < _HIDDEN_MAX:
+            return None
+        return (
+            f"the labelled texts are not those that chance, or what their labels say, would choose: the versions "
+            f"disagree on {pct(labelled)} of them, and on {pct(by_chance)} of all texts of the same classes; leave out "
+            "labels of what users complained about, where mistakes are what is told of; where texts were chosen "
+            "otherwise, send each label's inclusion_probability; and start the release again"
         )
 
     @property
@@ -204,6 +243,7 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     if profile is None:
         return known
     strata = known.stable_strata + profile.stable_by_class, known.candidate_strata + profile.candidate_by_class
+    apart_strata = known.apart_strata + _apart_by_class(profile)
     end_s, length_s = look.window.end_s, look.window.length_s
     counted_s = known.counted_s if known.counted_s is not None else -math.inf
     wide_s = (end_s - known.counted_s if known.counted_s is not None else length_s) / (CELLS_MAX - 2)
@@ -211,7 +251,7 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     cells = Cells(known.until_s, known.waiting)
     width_s, classes = max(wide_s, length_s), look.classes
     # Labels of a time count with all the pairs of it, and not before: what drifts meanwhile would look like a choice.
-    cells = cells.put(chosen, width_s, lambda pairs: _labelled(pairs, classes, *strata), Seen.__add__)
+    cells = cells.put(chosen, width_s, lambda pairs: _labelled(pairs, classes, *strata, apart_strata), Seen.__add__)
     cells = cells.put([(end_s, profile)], width_s, lambda profiles: _every(*profiles), Seen.__add__)
     counted, cells = cells.ripe(counted_s)
     seen = known.seen
@@ -224,38 +264,61 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
         waiting=cells.parts,
         stable_strata=strata[0],
         candidate_strata=strata[1],
+        apart_strata=apart_strata,
     )
 
 
 def _every(profile: PairProfile) -> Seen:
-    sides = profile.stable_confidence, profile.candidate_confidence, profile.stable_classes
-    stable, candidate, classes = (Bins(counts, (0.0,) * len(counts)) for counts in sides)
-    return Seen(stable, candidate, classes)
+    by_class = _apart_by_class(profile)
+    apart = (sum(by_class[::2]), sum(by_class[1::2])) if by_class else ()
+    sides = profile.stable_confidence, profile.candidate_confidence, profile.stable_classes, apart
+    stable, candidate, classes, of_apart = (Bins(counts, (0.0,) * len(counts)) for counts in sides)
+    return Seen(stable, candidate, classes, apart=of_apart)
 
 
-def _labelled(pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata) -> Seen:
-    """Each counts one over its probability. ``stable`` and ``candidate``: the confidences of all pairs."""
+def _apart_by_class(profile: PairProfile) -> tuple[int, ...]:
+    """Return the pairs on which the versions agree, and do not, of each of stable's classes; empty: not told."""
+    both = zip(profile.stable_classes, profile.stable_agreed, strict=False)
+    return tuple(count for every, agreed in both for count in (agreed, every - agreed))
+
+
+def _share_apart(counts: Sequence[float]) -> float:
+    agreed, disagreed = counts
+    return disagreed / (agreed + disagreed)
+
+
+def _labelled(
+    pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata, apart: Strata
+) -> Seen:
+    """Each counts one over its probability. ``stable``, ``candidate``: the confidences of all pairs; ``apart``: whether
+    they disagree."""
     import numpy as np  # what only reads verdicts, as `serin status` does, does without
 
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
-    weights = [1 / pair.inclusion_probability for pair in pairs]
-    squares = sum(weight * weight for weight in weights)
     place_of = {name: place for place, name in enumerate(classes)}
     places = [place_of.get(pair.stable.label, len(classes)) for pair in pairs]
-    *of_class, elsewhere = np.bincount(places, weights, len(classes) + 1).tolist()
+    weights = [1 / pair.inclusion_probability for pair in pairs]
+    of_places = np.bincount(places, weights, len(classes) + 1).tolist()
     confidences = [[pair.stable.confidence for pair in pairs], [pair.candidate.confidence for pair in pairs]]
     reached = np.searchsorted(PAIR_CONFIDENCE_EDGES, confidences, side="right")
     said = [np.bincount(bins_of_side, weights, bins).tolist() for bins_of_side in reached]
-    of_place = (*enumerate(of_class), (None, elsewhere))
-    by_chance = [[0.0] * bins, [0.0] * bins]
-    for counts, strata in zip(by_chance, (stable, candidate), strict=True):
-        for place, weight in of_place:
-            for bin_, share in enumerate(strata.shares(place, bins) if weight else ()):
-                counts[bin_] += weight * share
-    sides = (*map(tuple, said), tuple(of_class))
-    of_stable, of_candidate, of_classes = (Bins((0,) * len(side), side, squares) for side in sides)
-    stable_told, candidate_told = (tuple(counts) if sum(counts) else () for counts in by_chance)
-    return Seen(of_stable, of_candidate, of_classes, stable_told, candidate_told)
+    squares = sum(weight * weight for weight in weights)
+    differ = np.bincount([pair.stable.label != pair.candidate.label for pair in pairs], weights, 2).tolist()
+    sides = (*map(tuple, said), tuple(of_places[:-1]), tuple(differ))
+    of_stable, of_candidate, of_classes, of_apart = (Bins((0,) * len(side), side, squares) for side in sides)
+    chance = [_by_chance(of_places, strata, size) for strata, size in ((stable, bins), (candidate, bins), (apart, 2))]
+    return Seen(of_stable, of_candidate, of_classes, chance[0], chance[1], of_apart, chance[2])
+
+
+def _by_chance(of_places: Sequence[float], strata: Strata, bins: int) -> tuple[float, ...]:
+    """Return the bins in which chance would have put labelled pairs, so many of each class, the last ones of none that
+    is known; empty where nothing is known of the strata."""
+    counts = [0.0] * bins
+    *of_class, elsewhere = of_places
+    for place, weight in (*enumerate(of_class), (None, elsewhere)):
+        for bin_, share in enumerate(strata.shares(place, bins) if weight else ()):
+            counts[bin_] += weight * share
+    return tuple(counts) if sum(counts) else ()
 
 
 def _plus(one: tuple[float, ...], two: tuple[float, ...]) -> tuple[float, ...]:

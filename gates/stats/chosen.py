@@ -16,6 +16,10 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gates.stats.numerics import log_mean_exp
+
+_TIMES = (1.1, 1.2, 1.35, 1.5, 2.0)  # chance's share: the larger ones that evidence bets on
+
 
 @dataclass(frozen=True, slots=True)
 class Bins:
@@ -75,6 +79,19 @@ class Bins:
         others = [max(scale * a - b, 0.0) for a, b in zip(expected, drawn, strict=True)]
         both = [a + b for a, b in zip(drawn, others, strict=True)]
         return _log_marginal(drawn) + _log_marginal(others) - _log_marginal(both)
+
+    def log_e_more_than(self, expected: Sequence[float]) -> float:
+        """The log evidence that more drawn ones are in the second of two bins than chance would have put there: the
+        mean of the likelihood ratios of some shares that are larger. All units tell chance's share: it varies little
+        beside the part that was drawn."""
+        total, drawn = sum(expected), self.equal
+        if not total or not sum(drawn) or not 0 < expected[1] < total:
+            return 0.0
+        share = expected[1] / total
+        larger = [times for times in _TIMES if times * share < 1]
+        rest = math.log1p(-share)
+        logs = [drawn[1] * math.log(times) + drawn[0] * (math.log1p(-times * share) - rest) for times in larger]
+        return log_mean_exp(logs) if logs else 0.0
 
 
 @dataclass(frozen=True, slots=True)

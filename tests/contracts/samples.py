@@ -182,9 +182,10 @@ class SamplesContract:
         expected = PairCounts(
             {"refund": (0, 0, 0, 0, 0, 0, 0, 0, 0, 1), "invoice": (0, 0, 0, 0, 1, 0, 0, 0, 0, 0)},
             {"refund": (0, 1, 0, 0, 0, 0, 0, 0, 0, 0), "invoice": (0, 0, 0, 1, 0, 0, 0, 0, 0, 0)},
+            {"refund": 1, "invoice": 0},
         )
         assert samples.since("intent", "6", "7", replace(cursor, first_pair=0)).pair_counts == expected
-        assert evidence(samples, evidence(samples).cursor).pair_counts == PairCounts({}, {})
+        assert evidence(samples, evidence(samples).cursor).pair_counts == PairCounts({}, {}, {})
 
     def test_an_answer_is_scored_against_the_truth(self, samples: SampleStore) -> None:
         """Brier's multiclass score, 0 to 2; where the classes are not told, also of a truth that is none."""

@@ -431,12 +431,15 @@ class FakeSamples:
 def _pair_counts(pairs: Sequence[_Couple], stable: str) -> PairCounts:
     """Counted one by one."""
     bins: dict[bool, dict[str, list[int]]] = {True: {}, False: {}}
+    agreed: dict[str, int] = {}
     for pair in pairs:
         (name,) = (one.label for one in pair if one.version == stable)
+        agreed[name] = agreed.get(name, 0) + (pair[0].label == pair[1].label)
         for one in pair:
             counts = bins[one.version == stable].setdefault(name, [0] * 10)
             counts[sum(one.confidence >= edge for edge in PAIR_CONFIDENCE_EDGES)] += 1
-    return PairCounts(*({name: tuple(of) for name, of in bins[side].items()} for side in (True, False)))
+    own, others = ({name: tuple(of) for name, of in bins[side].items()} for side in (True, False))
+    return PairCounts(own, others, agreed)
 
 
 def _belongs(pair: _Couple, stable: str, name: str) -> bool:

@@ -39,9 +39,13 @@ class Played:
         return {verdict.outcome for verdict in self.verdicts}
 
 
-def two_halves(rng: np.random.Generator, fast: World, slow: World) -> list[LabelledPair]:
-    """Half of them of two classes of their own: "late" and what it is taken for."""
-    names = {"yes": "late", "no": "rare"}
+Names = dict[str, str]
+OF_THEIR_OWN: Names = {"yes": "late", "no": "rare"}  # two classes: "late" and what it is taken for
+TURNED: Names = {"yes": "no", "no": "yes"}
+
+
+def two_halves(rng: np.random.Generator, fast: World, slow: World, names: Names) -> list[LabelledPair]:
+    """Half of them of classes with these names."""
     other = [
         replace(
             pair,
@@ -68,20 +72,34 @@ def profile(every: Sequence[LabelledPair], classes: Sequence[str]) -> PairProfil
         return tuple(count for part in parts for count in bins(side, part))
 
     of_classes = tuple(10 * sum(pair.stable.label == name for pair in every) for name in classes)
+    alike = [pair.stable.label for pair in every if pair.stable.label == pair.candidate.label]
     return PairProfile(
-        bins("stable", every), bins("candidate", every), of_classes, by_class("stable"), by_class("candidate")
+        bins("stable", every),
+        bins("candidate", every),
+        of_classes,
+        by_class("stable"),
+        by_class("candidate"),
+        tuple(10 * alike.count(name) for name in classes),
     )
 
 
 def play(
-    waits: Waits, looks: int, fast: World, slow: World | None = None, *, policy: GatePolicy = JUDGING, seed: int = 1
+    waits: Waits,
+    looks: int,
+    fast: World,
+    slow: World | None = None,
+    *,
+    policy: GatePolicy = JUDGING,
+    seed: int = 1,
+    names: Names = OF_THEIR_OWN,
+    profile_of: Callable[[Sequence[LabelledPair], Sequence[str]], PairProfile] = profile,
 ) -> Played:
     rng = np.random.default_rng(seed)
     gate_set, classes = GateSet(policy), ("late", "no", "rare", "yes")
     state, verdicts = gate_set.start(deadline_s=1e6), []
     to_come: dict[int, list[LabelledPair]] = {}
     for number in range(1, looks + 1):
-        every = two_halves(rng, fast, slow) if slow else list(pairs(rng, LABELLED, fast))
+        every = two_halves(rng, fast, slow, names) if slow else list(pairs(rng, LABELLED, fast))
         for pair in every:
             waited_s = waits(number, pair)
             if waited_s is not None:
@@ -95,7 +113,7 @@ def play(
             pairs_agreed=10 * len(every) - apart,
             pairs_disagreed=apart,
             classes=classes,
-            pair_profile=profile(every, classes),
+            pair_profile=profile_of(every, classes),
         )
         state, found = gate_set.look(state, look)
         verdicts += [verdict for verdict in found if verdict.gate == "accuracy.shadow"]
@@ -319,6 +337,68 @@ def test_labels_that_say_how_likely_they_were_may_be_chosen_by_doubt():
         look = Look(number, window, 0.0, pairs=weighed, pair_profile=profile(every, ()))
         state, verdicts = gate_set.look(state, look)
     assert all(PICKED not in verdict.reason for verdict in verdicts)
+
+
+def complaining(rng: np.random.Generator, share: float) -> Waits:
+    """Half of all pairs by chance; of the others, where stable's answer is wrong, this share: users complain of it."""
+
+    def waits(_: int, pair: LabelledPair) -> float | None:
+        wrong = pair.stable.label != pair.truth
+        return SOON_S if rng.random() < (0.5 + 0.5 * share if wrong else 0.5) else None
+
+    return waits
+
+
+def test_labels_of_complaints_among_those_by_chance_hold_a_worse_version() -> None:
+    """Stable's mistakes are what they are of, so that the candidate seems to lose nothing."""
+    losing = World(worse=0.06, better=0.04)
+    told = play(complaining(np.random.default_rng(3), 1.0), 150, losing, losing, names=TURNED)
+    verdict = told.verdicts[-1]
+    assert verdict.outcome is Outcome.ERROR
+    assert PICKED in verdict.reason
+    assert "the versions disagree on" in verdict.reason
+    assert "complained about" in verdict.reason
+    assert Outcome.PASS not in told.outcomes
+    honest = play(complaining(np.random.default_rng(3), 0.0), 150, losing, losing, names=TURNED)
+    assert Outcome.ERROR not in honest.outcomes
+
+
+def test_without_the_number_of_pairs_that_agree_complaints_are_not_looked_for() -> None:
+    """As in looks of a former version."""
+
+    def untold(every: Sequence[LabelledPair], classes: Sequence[str]) -> PairProfile:
+        return replace(profile(every, classes), stable_agreed=())
+
+    losing, rng = World(worse=0.06, better=0.04), np.random.default_rng(3)
+    told = play(complaining(rng, 1.0), 150, losing, losing, names=TURNED, profile_of=untold)
+    assert Outcome.ERROR not in told.outcomes
+
+
+def test_a_class_on_which_the_versions_disagree_more_may_be_labelled_more_often() -> None:
+    rng = np.random.default_rng(5)
+
+    def waits(_: int, pair: LabelledPair) -> float | None:
+        return SOON_S if rng.random() < (0.9 if pair.stable.label in {"late", "rare"} else 0.3) else None
+
+    told = play(waits, 150, World(worse=0.01, better=0.01), World(worse=0.08, better=0.08))
+    assert Outcome.ERROR not in told.outcomes
+    counts = told.state.labelling.seen.apart
+    assert counts.log_e_more_than(counts.every) > 10  # of all texts together it would be a choice
+
+
+def test_chance_rarely_labels_too_many_disagreements() -> None:
+    """At no look of a release, by the evidence that a hundred times as many would be."""
+    rng, beyond = np.random.default_rng(8), 0
+    for _ in range(400):
+        apart, labelled = rng.random((60, 500)) < 0.07, rng.random((60, 500)) < 0.1
+        every, drawn = np.cumsum(apart.sum(1)), np.cumsum((apart & labelled).sum(1))
+        of, chosen = 500 * np.arange(1, 61), np.cumsum(labelled.sum(1))
+        bins = [
+            Bins((int(n - a), int(a)), (float(c - d), float(d)), float(c))
+            for n, a, c, d in zip(of, every, chosen, drawn, strict=True)
+        ]
+        beyond += any(one.log_e_more_than(one.every) >= np.log(100) for one in bins)
+    assert beyond <= 4
 
 
 def test_labels_that_were_asked_for_by_disagreement_are_not_taken_for_chosen_ones():

@@ -99,16 +99,19 @@ def pair_counts(connection: Connection, query: Select[Any], stable: str) -> Pair
     joined = joined.join(live, live.c.id == pairs.c.live_id).join(shadow, shadow.c.id == pairs.c.shadow_id)
     bins = len(PAIR_CONFIDENCE_EDGES)
     sides: dict[bool, dict[str, list[int]]] = {True: {}, False: {}}  # of stable and of the candidate, from each edge on
+    agreed = Counter[str]()
     for live_version, live_label, shadow_label, total, *above in connection.execute(joined.group_by(*by)):
         was_live = live_version == stable
         name = live_label if was_live else shadow_label
+        agreed[name] += int(total) if live_label == shadow_label else 0
         for of_stable, counts in ((was_live, above[:bins]), (not was_live, above[bins:])):
             before = sides[of_stable].get(name, [0] * (bins + 2))
             sides[of_stable][name] = [a + int(b) for a, b in zip(before, (total, *counts, 0), strict=True)]
-    return PairCounts(*(
+    own, others = (
         {name: tuple(more - less for more, less in itertools.pairwise(counts)) for name, counts in sides[side].items()}
         for side in (True, False)
-    ))  # fmt: skip
+    )
+    return PairCounts(own, others, agreed)
 
 
 # --- slices -----------------------------------------------------------------------------------------------------------

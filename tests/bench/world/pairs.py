@@ -71,6 +71,7 @@ class Answers:
         totals = {False: np.zeros(2, int), True: np.zeros(2, int)}  # of users and recorded ones: agreed, disagreed
         size = len(PAIR_CONFIDENCE_EDGES) + 1
         confidences = np.zeros((2, len(self.classes) * size), int)  # of each class, one after the other
+        alike = np.zeros(len(self.classes), int)
         place = {name: number for number, name in enumerate(self.classes)}
         for replayed, of in ((False, count), (True, again)):
             for kind, names, delay, of_kind in self._divided(of, shares):
@@ -84,6 +85,7 @@ class Answers:
                 of_class = np.where(kind.stable_says_first[drawn], place[names[0]], place[names[1]])
                 for side, bins in enumerate((kind.stable_bins, kind.candidate_bins)):
                     confidences[side] += np.bincount(of_class * size + bins[drawn], minlength=confidences.shape[1])
+                alike += np.bincount(of_class[kind.pool.change[drawn] == 0], minlength=len(alike))
                 self._label(self._later(number + delay), kind, drawn, replayed=replayed)
         agreed, disagreed = (totals[False] + totals[True]).tolist()
         table = confidences.reshape(2, -1, size)
@@ -91,6 +93,7 @@ class Answers:
             *(tuple(side) for side in table.sum(axis=1).tolist()),
             tuple(table[0].sum(axis=1).tolist()),
             *(tuple(side) for side in confidences.tolist()),
+            tuple(alike.tolist()),
         )
         recorded = int(totals[True][0]), int(totals[True][1])
         return Mirrored(agreed, disagreed, recorded, _sliced(slices), profile)
@@ -100,6 +103,9 @@ class Answers:
         luck = self._rng.random(len(drawn))
         chosen = drawn[luck < kind.chances[drawn]]
         change = kind.pool.change
+        if complained := self._labels.complained:
+            wrong = drawn[(luck >= kind.chances[drawn]) & kind.pool.stable_wrong[drawn]]
+            chosen = np.concatenate((chosen, wrong[self._rng.random(len(wrong)) < complained]))
         pairs = [kind.told[place] for place in chosen.tolist()]
         if not replayed:
             found.stable += _by_chance(kind.pool.stable_wrong[chosen], kind.said[chosen])

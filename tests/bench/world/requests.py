@@ -77,7 +77,8 @@ class By(StrEnum):
 class Labels:
     """Shares of the requests whose truth is learnt, and how many looks later.
 
-    ``declared``: each label says how likely it was; otherwise all say the mean of it.
+    ``declared``: each label says how likely it was; otherwise all say the mean of it. ``complained``: of stable's wrong
+    answers, as users complain about them; such labels come as if chance had chosen them.
     """
 
     chance: float = 0.1
@@ -85,6 +86,7 @@ class Labels:
     delay_looks: int = 10
     by: By = By.CHANCE
     declared: bool = True
+    complained: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

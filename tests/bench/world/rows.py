@@ -24,6 +24,7 @@ from tests.bench.world.worlds import (
     ALIKE_EQUAL,
     ALIKE_WORSE,
     BEYOND,
+    COMPLAINED,
     EQUAL_WORLDS,
     LATE_FAULTS,
     SCARCE,
@@ -56,7 +57,7 @@ def work(runs: int) -> list[tuple[Scenario, int]]:
         (20, (*EQUAL_WORLDS, *ALIKE_EQUAL, STICKY, *WORSE_WORLDS, PAIRED["-2"], s.RELEASED)),
         (50, (*RELEASED.values(), AT_MARGIN, DIRECTED, *ALIKE_WORSE, *BEYOND)),
         (100, (*EXPOSED.values(), *LATE_FAULTS, *HARDER, PAIRED["-1"], PAIRED["-5"])),
-        (200, UNDECLARED),
+        (200, (*UNDECLARED, *COMPLAINED)),
         (400, replayed),  # a day each
         (1000, (quiet,)),
     )
@@ -148,6 +149,9 @@ def _told(results: Results) -> list[Bar]:
     rows = [failed(results[one.name]).bar(f"equal, rolled back: {one.name}") for one in (*ALIKE_EQUAL, *BEYOND)]
     rows += [promoted(results[one.name]).bar(f"equal, promoted: {one.name}") for one in equal]
     rows.append(median_bar("equal, promoted: median, 5 %", minutes_to_promote(s.EQUAL, results[s.EQUAL.name]), "min"))
+    for one in COMPLAINED:
+        rows.append(held_for(results[one.name], UNDECLARED_WORDS).bar(f"held, and why is said: {one.name}"))
+        rows.append(ever_promoted(results[one.name]).bar(f"promoted: {one.name}"))
     for one in LATE_FAULTS:
         played = results[one.name]
         rows.append(promoted_before(played, one.candidate.onset).bar(f"{one.name}: promoted before it"))

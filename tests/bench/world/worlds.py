@@ -129,6 +129,10 @@ UNDECLARED: Final = tuple(
     for name, candidate in (("equal", Candidate()), ("-2 points", LOSES_TWO))
     for by in (By.STABLE, By.CANDIDATE, By.LIVE)
 )
+COMPLAINED: Final = tuple(
+    replace(EQUAL, name=f"{name} and complaints undeclared", candidate=candidate, labels=Labels(complained=0.1))
+    for name, candidate in (("equal", Candidate()), ("-2 points", LOSES_TWO))
+)
 LATE_FAULTS: Final = (
     _later("errors x10 from minute 40", Candidate(error_factor=10.0)),
     _later("P95 +20 % from minute 40", Candidate(slow=1.2)),
