@@ -40,7 +40,7 @@ _LOOKS_IN_STEP: Final = 2.0  # so many looks behind is not behind
 _LATE: Final = 0.5  # of the labels that a class would have if it were labelled as the others are
 LOG_EVIDENCE: Final = math.log(1e4)
 _LOG_EVIDENCE_APART: Final = math.log(1e2)  # of few, and all the while: those whose pair disagrees
-_HIDDEN_MAX: Final = 0.0025  # of accuracy: what labels may hide that are of too many disagreements
+_HIDDEN_RATIO_MAX: Final = 0.0025  # of accuracy: what labels may hide that are of too many disagreements
 _CLASS_SHARE_MIN: Final = 0.01
 _NAMES_TOLD: Final = 3
 
@@ -70,14 +70,29 @@ class Seen:
         )
 
     @property
-    def apart_too_often(self) -> tuple[float, float] | None:
+    def shares_apart(self) -> tuple[float, float]:
         """Return the share of the labelled pairs on which the versions disagree, and what it would be by chance at
-        most, where the former is surely more; None otherwise."""
-        expected = [one for one in (self.apart.every, self.apart_by_chance) if one]
-        if not expected or not all(self.apart.log_e_more_than(one) >= _LOG_EVIDENCE_APART for one in expected):
-            return None
-        labelled, by_chance = _share_apart(self.apart.drawn), max(map(_share_apart, expected))
-        return (labelled, by_chance) if labelled > by_chance else None
+        most; 0 where nothing is known."""
+        by_chance = max(map(_share_apart, self._expected_apart), default=0.0)
+        return _share_apart(self.apart.drawn), by_chance
+
+    @property
+    def apart_times(self) -> float:
+        """Return how many times as often the versions disagree on the labelled pairs as chance would have it; at least
+        1."""
+        labelled, by_chance = self.shares_apart
+        return max(labelled / by_chance, 1.0) if by_chance else 1.0
+
+    @property
+    def log_e_apart(self) -> float:
+        """Return the log evidence that the versions disagree more often on the labelled pairs than chance would have
+        it."""
+        return min((self.apart.log_e_more_than(one) for one in self._expected_apart), default=0.0)
+
+    @property
+    def _expected_apart(self) -> Sequence[Sequence[float]]:
+        """Against all pairs of the same time as well as within classes, which are told up to now."""
+        return [one for one in (self.apart.every, self.apart_by_chance) if one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +128,8 @@ class Labelling:
         lag_s, span_s = self.lag_s, self.newest_s - self.first_s
         apart_s = max(lag_s, policy.maturity_s or 0.0)
         unripe = min(apart_s / span_s, 1.0) if span_s > 0 else float(apart_s > 0)
-        return LabelTimes(self.counted_s, lag_s, apart_s, unripe, self._late(classes) or self._ripening)
+        hold = self._late(classes) or self._ripening
+        return LabelTimes(self.counted_s, lag_s, apart_s, unripe, hold, self.seen.apart_times)
 
     def chosen(self, distance_max: float) -> str | None:
         """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows
@@ -152,12 +168,11 @@ class Labelling:
 
     def _complained_about(self, distance_max: float) -> str | None:
         """The same by how often the versions disagree on them: each that is too many may be a loss that is hidden."""
-        found = self.seen.apart_too_often
-        if found is None:
+        labelled, by_chance = self.seen.shares_apart
+        too_many = 1 - 1 / self.seen.apart_times
+        if too_many < distance_max or too_many * by_chance < _HIDDEN_RATIO_MAX:
             return None
-        labelled, by_chance = found
-        too_many = 1 - by_chance / labelled
-        if too_many < distance_max or too_many * by_chance < _HIDDEN_MAX:
+        if self.seen.log_e_apart < _LOG_EVIDENCE_APART:
             return None
         return (
             f"the labelled texts are not those that chance, or what their labels say, would choose: the versions "
@@ -283,8 +298,7 @@ def _apart_by_class(profile: PairProfile) -> tuple[int, ...]:
 
 
 def _share_apart(counts: Sequence[float]) -> float:
-    agreed, disagreed = counts
-    return disagreed / (agreed + disagreed)
+    return counts[1] / sum(counts) if sum(counts) else 0.0
 
 
 def _labelled(

@@ -131,6 +131,19 @@ class Losses:
             return differ.share * self.apart.mean if self.apart.count else 0.0
         return self._all.mean
 
+    def mean_at_worst(self, differ: ShareState, apart_times: float) -> float:
+        """Return the mean of D, where the versions disagree so many times as often on the labels by chance as on all
+        pairs, if each of those that are too many was labelled because the candidate won it.
+
+        Those that it lost are the same part of labels by chance then as of all pairs; what else disagrees it won.
+        """
+        mean = self.mean(differ)
+        if apart_times <= 1 or not self.apart.count:
+            return mean
+        by_chance = 1 - self.graded_directed.count / self.apart.count
+        lost = (differ.share + mean) / 2 * (1 + (apart_times - 1) * by_chance)
+        return 2 * lost - differ.share
+
     @property
     def kept(self) -> Kept:
         """Return what tells of harm where a few labels claim to be much less likely than all others, or nothing says

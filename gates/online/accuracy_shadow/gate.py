@@ -193,6 +193,9 @@ class PairedAccuracyGate:
         lost = points if late is None else 100 * late.mean
         fired = not hold and timing.fires(self.alpha, state.peak_harm, lambda: self._p_value(state))
         certified = state.peak_safe >= math.log(1 / self.promotion_alpha) and max(points, every) < policy.margin_points
+        at_worst = state.losses.mean_at_worst(state.disagreement, timing.labels.apart_times)
+        hides = certified and 100 * at_worst >= policy.margin_points
+        certified = certified and not hides
         another_mix = state.mix.differs(self.promotion_alpha)
         certified = certified and not another_mix and not state.mix.waits(policy.pairs_min)
         outcome = settle(
@@ -209,6 +212,7 @@ class PairedAccuracyGate:
             waiting=sum(part.labels for part in state.waiting),
             unlikely=look.least_likely,
             mix=state.mix,
+            hidden_points=100 * at_worst if hides else 0.0,
         )
         hold = hold or (state.mix.difference if another_mix else "")
         return Verdict(

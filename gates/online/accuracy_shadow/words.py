@@ -14,7 +14,8 @@ from gates.wording import changed, more, pct, set_aside, weighed
 @dataclass(frozen=True, slots=True)
 class Told:
     """The things that a sentence tells. ``since``: what was counted where most of the evidence is from, if that is not
-    the whole; ``waiting``: labelled pairs that do not count yet."""
+    the whole; ``waiting``: labelled pairs that do not count yet; ``hidden_points``: the loss that they may hide, where
+    nothing else is in the way of a pass."""
 
     losses: Losses
     differ: ShareState
@@ -25,6 +26,7 @@ class Told:
     waiting: int
     unlikely: LeastLikely | None
     mix: Mix
+    hidden_points: float = 0.0
 
     @property
     def apart(self) -> str:
@@ -62,6 +64,12 @@ def sentence(outcome: Outcome, told: Told) -> str:
         return f"Accuracy fell by {least}{told.points:.1f} points: {seen}."
     if outcome is Outcome.PASS:
         return f"Accuracy holds, a loss of {told.loss} is excluded: {seen}."
+    if told.hidden_points:
+        return (
+            f"Accuracy {-told.points:+.1f} points, not settled yet: {seen}; they disagree more often on what chance "
+            f"labelled than on all, which would hide a loss of {told.hidden_points:.1f} points if it is not by chance, "
+            "as where what users complain about is labelled."
+        )
     further = set_aside(losses.kept.aside, losses.chances.least, told.unlikely)
     further = further or more(told.needed, labels, "labels of further texts")
     further += f"; {told.waiting:,} more count once others of their time have come too" if told.waiting else ""
