@@ -26,8 +26,8 @@ class LabelTimes:
     The others wait in parts as wide as ``lag_s`` bears, which is how much later some labels come than others of the
     same time. ``apart_s``: that, or what the policy says of it, if it says more; ``unripe``: that, as a part of the
     time that labels are of. ``hold``: why nothing is concluded from any of them now, as a sentence; what was evidence
-    before does not count on. ``apart_times``: how many times as often the versions disagree on those by chance as on all
-    pairs; at least 1.
+    before does not count on. ``apart_times``: how many times as often the versions disagree on those by chance as on
+    all pairs; at least 1.
     """
 
     counted_s: float = math.inf

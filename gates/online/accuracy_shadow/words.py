@@ -64,16 +64,19 @@ def sentence(outcome: Outcome, told: Told) -> str:
         return f"Accuracy fell by {least}{told.points:.1f} points: {seen}."
     if outcome is Outcome.PASS:
         return f"Accuracy holds, a loss of {told.loss} is excluded: {seen}."
-    if told.hidden_points:
-        return (
-            f"Accuracy {-told.points:+.1f} points, not settled yet: {seen}; they disagree more often on what chance "
-            f"labelled than on all, which would hide a loss of {told.hidden_points:.1f} points if it is not by chance, "
-            "as where what users complain about is labelled."
-        )
     further = set_aside(losses.kept.aside, losses.chances.least, told.unlikely)
-    further = further or more(told.needed, labels, "labels of further texts")
+    further = further or _hidden(told) or more(told.needed, labels, "labels of further texts")
     further += f"; {told.waiting:,} more count once others of their time have come too" if told.waiting else ""
     return f"Accuracy {-told.points:+.1f} points, not settled yet: {seen}; {further}."
+
+
+def _hidden(told: Told) -> str:
+    if not told.hidden_points:
+        return ""
+    return (
+        "they disagree more often on what chance labelled than on all, which would hide a loss of "
+        f"{told.hidden_points:.1f} points if it is not by chance, as where what users complain about is labelled"
+    )
 
 
 def _without_label(outcome: Outcome, told: Told) -> str:
