@@ -150,7 +150,8 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class CommandTaken:
-    """A person's or a pipeline's word was taken up; what follows from it are the events after this one."""
+    """A person's or a pipeline's word was taken up; what follows from it are the events after this one. ``command_id``:
+    empty where it never waited, as a table that a person wrote past the controller."""
 
     command_id: str
     ask: str

@@ -5,6 +5,7 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from controller.core.actions import look_is_written
+from controller.core.commands import Ask
 from controller.core.condition import Condition
 from controller.core.events import (
     ChampionMoved,
@@ -29,6 +30,7 @@ from controller.core.facts import (
     EditReplaced,
     Fact,
     LookTaken,
+    Overridden,
     Probed,
     Routed,
     Serving,
@@ -81,10 +83,19 @@ def _kind(reason: str) -> str:
     return _NUMBER.sub("#", reason)
 
 
+def _word(release: Release, fact: Asked | Overridden) -> Iterator[Event]:
+    """A person's word; of a table that was written past the controller, where it is not what ends the release."""
+    if isinstance(fact, Asked):
+        command = fact.command
+        yield CommandTaken(command.id, command.ask, command.reason, command.by)
+    elif release.phase is Phase.ROLLING_BACK and fact.override.reason not in release.reason:
+        yield CommandTaken("", Ask.ROLLBACK, fact.override.reason, fact.override.by)
+
+
 def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
     match fact:
-        case Asked(command):
-            yield CommandTaken(command.id, command.ask, command.reason, command.by)
+        case Asked() | Overridden():
+            yield from _word(release, fact)
         case Sighted(version, tagged):
             yield from _first_sight(release, version, tagged=tagged)
         case Probed(candidate, verdicts, origin):

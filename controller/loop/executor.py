@@ -309,6 +309,8 @@ class Executor:
         if found != wanted or drift is not None:
             wanted = wanted.next()
             traffic.write(wanted, over=drift)
+            if found is not None and found.override is not None:  # which stands in no table any more
+                yield Overridden(found.override)
         if drift is not None:
             yield EditReplaced(drift.by, drift.what)
         progress = traffic.progress(release.model)

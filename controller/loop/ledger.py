@@ -70,7 +70,7 @@ class Ledger:
             TransientError: the journal does not take them, or it is not known whether it did.
             ConflictError: it stands at another sequence, or another controller leads.
         """
-        taken_up = [event.command_id for event, _ in events if isinstance(event, CommandTaken)]
+        taken_up = [event.command_id for event, _ in events if isinstance(event, CommandTaken) and event.command_id]
         standing = Standing(after, sequence + len(events))
         entries = [entry_of(event, at_s) for event, at_s in events]
         self._journal.append(record_of(after, standing.sequence), entries, taken_up=taken_up, fence=self._fence())

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from controller.core.commands import Ask, Command, Freeze
+from controller.core.events import CommandTaken
 from controller.core.release import Phase, Purpose
 from controller.errors import Source, TransientError
+from controller.journal.codec import event_of
 from controller.loop.fleet import COMMAND_KEPT_S
 from tests.controller.service import GOOD, LESS_ACCURATE, Behaviour
 from tests.controller.world import POLICY, World
@@ -31,6 +33,18 @@ def test_an_operators_rollback_past_the_controller_ends_the_release_and_keeps_th
     assert world.release.reason == "Rolled back by bo: pager 4711"
     assert world.traffic.read("intent").override is None
     assert world.ends == [("v7", Phase.ROLLED_BACK)]
+
+
+def test_an_operators_rollback_of_what_is_going_back_already_is_on_record(world):
+    """Two on call, and the other's abort came first: who moved the traffic, and why, is not overwritten with the table.
+    The word that ends the release is recorded once."""
+    world.given(candidate=GOOD).when_phase(Phase.CANARY)
+    world.when_asked(Ask.ABORT, reason="stop").when_traffic_is_moved("v6", reason="pager 4711").when_settled()
+    world.when_phase(Phase.ABORTED)
+    events = map(event_of, world.journal.entries(world.release.id))
+    asked = [(one.ask, one.reason, one.by) for one in events if isinstance(one, CommandTaken)]
+    assert asked == [("abort", "stop", "ana"), ("rollback", "pager 4711", "bo")]
+    assert world.traffic.read("intent").override is None
 
 
 def test_an_operators_rollback_of_what_was_promoted_is_a_release_of_the_former_version(world):
