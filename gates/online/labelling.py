@@ -220,10 +220,10 @@ class Labelling:
                 yield every / total, name
 
 
-def time_of(pair: LabelledPair, end_s: float) -> float:
-    """The time of the pair's request, as a look tells that ends at ``end_s``. Recorded requests are of long ago: what
+def times_of(pairs: Sequence[LabelledPair], end_s: float) -> list[float]:
+    """The times of the pairs' requests, as a look tells that ends at ``end_s``. Recorded requests are of long ago: what
     labels of them will come has come."""
-    return -math.inf if pair.replayed else end_s - pair.waited_s
+    return [-math.inf if pair.replayed else end_s - pair.waited_s for pair in pairs]
 
 
 def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
@@ -262,7 +262,8 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     end_s, length_s = look.window.end_s, look.window.length_s
     counted_s = known.counted_s if known.counted_s is not None else -math.inf
     wide_s = (end_s - known.counted_s if known.counted_s is not None else length_s) / (CELLS_MAX - 2)
-    chosen = [(time_of(pair, end_s), pair) for pair in look.pairs if not (pair.directed or pair.of_suite)]
+    by_chance = [pair for pair in look.pairs if not (pair.directed or pair.of_suite)]
+    chosen = zip(times_of(by_chance, end_s), by_chance, strict=True)
     cells = Cells(known.until_s, known.waiting)
     width_s, classes = max(wide_s, length_s), look.classes
     # Labels of a time count with all the pairs of it, and not before: what drifts meanwhile would look like a choice.

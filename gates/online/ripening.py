@@ -1,7 +1,7 @@
 """Things that wait until their time counts: parts by time, few of them, whatever comes."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final, Generic, TypeVar
@@ -56,12 +56,9 @@ class Cells(Generic[PartT]):
         return self.parts[:number], Cells(self.until_s[number:], self.parts[number:])
 
 
-def by_time(items: Iterable[tuple[float, ItemT]], counted_s: float) -> tuple[list[ItemT], list[tuple[float, ItemT]]]:
+def by_time(
+    items: Sequence[ItemT], times_s: Sequence[float], counted_s: float
+) -> tuple[list[ItemT], list[tuple[float, ItemT]]]:
     """Return the items whose time counts, and the others with their times."""
-    ripe, others = [], []
-    for at_s, item in items:
-        if at_s <= counted_s:
-            ripe.append(item)
-        else:
-            others.append((at_s, item))
-    return ripe, others
+    both = list(zip(times_s, items, strict=True))
+    return [item for at_s, item in both if at_s <= counted_s], [one for one in both if one[0] > counted_s]

@@ -70,6 +70,14 @@ def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float]
     return log_mean_exp(divided(log_capitals(counts, mean_max, bets), effect))
 
 
+def log_es_above_zero(every: Sequence[Trinomial], bets: Sequence[float], effect: float) -> list[float]:
+    """The same against "the mean is at most 0" of many counts, in one go."""
+    logs = _logs(tuple(bets))
+    return [
+        log_mean_exp([(counts.plus * won + counts.minus * lost) / effect for won, lost in logs]) for counts in every
+    ]
+
+
 def divided(logs: Sequence[float], effect: float) -> list[float]:
     """Log capitals of observations of which ``effect`` count as one."""
     return [log / effect for log in logs] if effect != 1 else list(logs)

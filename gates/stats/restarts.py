@@ -7,7 +7,7 @@ starts are kept, by their numbers alone: of those long ago fewer and fewer. To l
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,13 +56,16 @@ class Restarts:
         """Without the starts so far: what was counted since them tells nothing."""
         return Restarts((), self.number, self.due_s)
 
-    def with_all(self, log_e: float, counts: Trinomial, log_e_of: Callable[[Trinomial], float]) -> Late:
-        """Return the evidence of all starts, of which ``log_e`` is the first one's."""
+    def with_all(
+        self, log_e: float, counts: Trinomial, log_es_of: Callable[[Sequence[Trinomial]], Sequence[float]]
+    ) -> Late:
+        """Return the evidence of all starts, of which ``log_e`` is the first one's. ``log_es_of``: that of what was
+        counted since each of the others."""
+        counted = [counts - start.before for start in self.starts]
+        weights = [math.log(SHARE / (start.number * (start.number + 1))) for start in self.starts]
         parts: list[tuple[float, Trinomial | None]] = [(math.log1p(-SHARE) + log_e, None)]
-        for start in self.starts:
-            since = counts - start.before
-            weight = math.log(SHARE / (start.number * (start.number + 1)))
-            parts.append((weight + log_e_of(since), since))
+        found = zip(weights, log_es_of(counted), counted, strict=True)
+        parts += [(weight + of_start, since) for weight, of_start, since in found]
         top, most = max(parts, key=lambda part: part[0])
         return Late(top + math.log(math.fsum(math.exp(part - top) for part, _ in parts)), most)
 

@@ -1,6 +1,7 @@
 """Evidence that begins anew from time to time: what begins late is found, and watching longer gains nothing."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from gates.evidence import Look
 from gates.gate_set import GateSet, state_from_json, state_to_json
 from gates.outcome import Outcome
-from gates.stats.betting import Trinomial, log_e_mean_at_most
+from gates.stats.betting import Trinomial, log_e_mean_at_most, log_es_above_zero
 from gates.stats.restarts import SHARE, Restarts
 from gates.verdict import Verdict, Window
 from tests.gates.support import JUDGING, LOOK_S, World, pairs
@@ -21,6 +22,15 @@ def log_e(counts: Trinomial) -> float:
     return log_e_mean_at_most(counts, 0.0, BETS)
 
 
+def log_es(every: Sequence[Trinomial]) -> list[float]:
+    return log_es_above_zero(every, BETS, 1.0)
+
+
+def test_many_counts_in_one_go_are_as_one_by_one() -> None:
+    every = [Trinomial(7, 3, 90), Trinomial(), Trinomial(0, 5, 0)]
+    assert log_es(every) == [log_e(one) for one in every]
+
+
 def peaks(rng: np.random.Generator, chances: tuple[float, float], looks: int) -> float:
     """The highest log evidence at any look of one release."""
     restarts, counts, highest = Restarts(), Trinomial(), 0.0
@@ -28,7 +38,7 @@ def peaks(rng: np.random.Generator, chances: tuple[float, float], looks: int) ->
         restarts = restarts.begin(LOOK_S * look, counts)
         plus, minus, zero = rng.multinomial(100, [*chances, 1 - sum(chances)])
         counts = counts + Trinomial(int(plus), int(minus), int(zero))
-        highest = max(highest, restarts.with_all(log_e(counts), counts, log_e).log_e)
+        highest = max(highest, restarts.with_all(log_e(counts), counts, log_es).log_e)
     return highest
 
 
@@ -44,7 +54,7 @@ def test_the_parts_of_the_level_add_up_to_it():
     restarts, nothing = Restarts(), Trinomial()
     for look in range(500):
         restarts = restarts.begin(LOOK_S * look, nothing)
-    assert restarts.with_all(0.0, nothing, log_e).log_e <= 0
+    assert restarts.with_all(0.0, nothing, log_es).log_e <= 0
     assert SHARE < 1
 
 

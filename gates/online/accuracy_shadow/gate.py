@@ -14,13 +14,13 @@ from gates.online.accuracy_shadow.mix import Mix
 from gates.online.accuracy_shadow.policy import PairedAccuracyPolicy
 from gates.online.accuracy_shadow.words import Told, sentence
 from gates.online.alike import expected, seen, with_times
-from gates.online.labelling import time_of
+from gates.online.labelling import times_of
 from gates.online.pairing import Losses, loss_of, losses_of
 from gates.online.ripening import CELLS_WITHIN, Cells, by_time
 from gates.online.slices import no_such_slice
 from gates.outcome import Outcome
 from gates.stats.alike import Alike
-from gates.stats.betting import Trinomial, divided, log_e_mean_at_most
+from gates.stats.betting import Trinomial, divided, log_es_above_zero
 from gates.stats.exact import upper_tail
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.restarts import Late, Restarts
@@ -135,7 +135,7 @@ class PairedAccuracyGate:
     ) -> tuple[list[LabelledPair], tuple[Losses, ...], Cells[Losses]]:
         """Return the labelled pairs that count from this look on, those of a while together, and those that wait."""
         end_s = look.window.end_s
-        now, later = by_time([(time_of(pair, end_s), pair) for pair in pairs], times.counted_s)
+        now, later = by_time(pairs, times_of(pairs, end_s), times.counted_s)
         cells = Cells(state.until_s, state.waiting).put(
             later, max(times.lag_s / CELLS_WITHIN, look.window.length_s), losses_of, Losses.__add__
         )
@@ -167,7 +167,7 @@ class PairedAccuracyGate:
         log_e = losses.log_harm(bets, effect)
         if not losses.even:
             return Late(log_e, None)
-        return restarts.with_all(log_e, losses.counts, lambda since: log_e_mean_at_most(since, 0.0, bets, effect))
+        return restarts.with_all(log_e, losses.counts, lambda every: log_es_above_zero(every, bets, effect))
 
     def _log_safe(self, losses: Losses, disagreement: ShareState, effect: float) -> list[float]:
         """Return the log evidence of each bet, against a loss of the margin or more."""
