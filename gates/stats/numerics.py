@@ -42,6 +42,12 @@ def boundary(
     return point(far)
 
 
+def at_least(needed: int | None, least: int, samples: int) -> int | None:
+    """About how many samples in all settle a test that concludes nothing from fewer than ``least``; None where it has
+    so many ``samples``, and nothing they show yet would ever settle it."""
+    return None if needed is None and samples >= least else max(needed or 0, least)
+
+
 def samples_to_settle(samples: int, log_e: float, log_threshold: float) -> int | None:
     """About how many samples in all settle a test that has gathered ``log_e`` so far and goes on at this rate."""
     if samples <= 0 or log_e <= 0:

@@ -480,9 +480,17 @@ class TestLatency:
         assert "misses its objective of 200 ms: slower in 1,380 of 12,000 requests (12 %), and the" in verdict.reason
 
     def test_a_noisy_neighbour_that_slows_both_is_not_the_candidates_fault(self):
-        """Failure mode F7: both versions miss the objective alike; nothing fails, and nothing passes."""
+        """Failure mode F7: both versions miss the objective alike; nothing fails, and nothing passes. Nor would more
+        requests settle it: what it lacks is said."""
         _, verdict = after(percentile(ms_max=60.0), self.looks(1.5, 40, stable_slow=1.5))
+        assert (verdict.outcome, verdict.samples_needed) == (Outcome.INCONCLUSIVE, None)
+        assert "is within 1.1 times stable's, but misses its objective of 60 ms: slower in" in verdict.reason
+        assert "set latency.p95_ms_max to what the service can promise" in verdict.reason
+
+    def test_an_objective_that_is_not_shown_yet_is_named(self):
+        _, verdict = after(percentile(ms_max=99.5704), self.looks(1.0, 20))
         assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "is within 1.1 times stable's; its objective of 99.5704 ms is not settled yet: slower" in verdict.reason
 
     def test_an_objective_is_part_of_the_certificate(self):
         _, verdict = after(percentile(ms_max=200.0), self.looks(1.0))

@@ -20,7 +20,7 @@ from gates.online.noise import as_begun, heard, words
 from gates.outcome import Outcome
 from gates.stats.cap import Cap
 from gates.stats.noise import Noise
-from gates.stats.numerics import samples_to_settle
+from gates.stats.numerics import at_least, samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
 from gates.stats.spread import Spread, whole_of
@@ -182,7 +182,7 @@ class ErrorsGate:
         low, high = state.bounds.interval(self.promotion_alpha)
         needed = None
         if outcome is Outcome.INCONCLUSIVE:
-            needed = max(self._needed(state) or 0, policy.requests_min) or None
+            needed = at_least(self._needed(state), policy.requests_min, state.requests)
         return Verdict(
             self.name,
             self.stage,

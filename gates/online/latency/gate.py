@@ -45,11 +45,12 @@ from gates.online.latency.state import (
     slower_than,
     timed,
 )
+from gates.online.latency.words import why_not_under
 from gates.online.latency.yardstick import SLACK, more_slow, yardstick_of
 from gates.online.noise import words
 from gates.outcome import Outcome
 from gates.stats.cap import Cap
-from gates.stats.numerics import samples_to_settle
+from gates.stats.numerics import at_least, samples_to_settle
 from gates.stats.ratio import Arms, RatioTest
 from gates.stats.share import below
 from gates.stats.watch import RatioWatch, ShareWatch, WatchState, cap_of
@@ -172,7 +173,7 @@ class LatencyGate:
         passed = enough and not breach and self._within_margin(state) and self._within_objective(state)
         outcome = settle(failed=enough and (slower or over is not None), passed=passed)
         low, high = state.bounds.interval(self.promotion_alpha)
-        needed = max(self._needed(state) or 0, asked.requests_min) if outcome is Outcome.INCONCLUSIVE else None
+        needed = self._needed(state, samples) if outcome is Outcome.INCONCLUSIVE else None
         reason = self._reason(outcome, state, look, needed, None if slower else over)
         return Verdict(
             self.name,
@@ -251,9 +252,18 @@ class LatencyGate:
         certified = shown >= math.log(1 / self.promotion_alpha) and seen.share < self.asked.tail
         return self.asked.ms_max is None or certified
 
-    def _needed(self, state: LatencyState) -> int | None:
-        threshold = math.log(1 / self.promotion_alpha) + math.log(len(FASTER))
-        return samples_to_settle(state.margin.arms.candidate_total, max(state.margin.log_e), threshold)
+    def _lacks_objective(self, state: LatencyState) -> bool:
+        """Return whether nothing but the objective is left to be shown."""
+        return self._within_margin(state) and not self._within_objective(state)
+
+    def _needed(self, state: LatencyState, samples: int) -> int | None:
+        """Return the requests that settle it at this rate; None where nothing shows it yet."""
+        tests, total = state.margin.log_e, state.margin.arms.candidate_total
+        if self._lacks_objective(state):
+            seen = state.objective.safe
+            tests, total = below(self.asked.tail).log_e(seen.counted_events, seen.counted_total), seen.total
+        needed = samples_to_settle(total, max(tests), math.log(len(tests) / self.promotion_alpha))
+        return at_least(needed, self.asked.requests_min, samples)
 
     def _reason(
         self, outcome: Outcome, state: LatencyState, look: Look, needed: int | None, over: WatchState | None
@@ -275,8 +285,10 @@ class LatencyGate:
             return f"{label} holds, within {margin} stable's{self._objective_words()}: {seen}."
         if yardstick.candidate_ms <= yardstick.stable_ms:
             return f"{label} cannot be certified, no bucket edge lies within {margin} stable's: {seen}."
-        yet = more(needed, arms.candidate_total, "requests")
-        return f"{label} not settled yet: {seen}; {yet}{_Load.of(look).words}."
+        yet = f"{label} not settled yet: {seen}; {more(needed, arms.candidate_total, 'requests')}"
+        if self._lacks_objective(state):
+            yet = why_not_under(self.asked, state.objective, needed)
+        return f"{yet}{_Load.of(look).words}."
 
     def _why_failed(self, state: LatencyState, seen: str, over: WatchState | None) -> str:
         label, objective = self.asked.label.upper(), state.objective
