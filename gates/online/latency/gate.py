@@ -261,7 +261,7 @@ class LatencyGate:
         tests, total = state.margin.log_e, state.margin.arms.candidate_total
         if self._lacks_objective(state):
             seen = state.objective.safe
-            tests, total = below(self.asked.tail).log_e(seen.counted_events, seen.counted_total), seen.total
+            tests, total = (*below(self.asked.tail).log_e(seen.counted_events, seen.counted_total),), seen.total
         needed = samples_to_settle(total, max(tests), math.log(len(tests) / self.promotion_alpha))
         return at_least(needed, self.asked.requests_min, samples)
 
