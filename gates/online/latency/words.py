@@ -1,4 +1,4 @@
-"""What latency.p95 and latency.p99 say of an objective that is not met yet."""
+"""The sentence of latency.p95 and latency.p99 about an objective that is not met yet."""
 
 from gates.online.latency.policy import Percentile
 from gates.online.latency.state import ObjectiveState
@@ -6,7 +6,7 @@ from gates.wording import more, of
 
 
 def why_not_under(asked: Percentile, objective: ObjectiveState, needed: int | None) -> str:
-    """Return the sentence, but for its end, where nothing but the objective is left to be shown. ``needed``: as many
+    """Return it, but for its end, where nothing but the objective is left to be shown. ``needed``: as many
     requests settle it."""
     seen, arms = objective.safe, objective.ratio.arms
     within = f"{asked.label.upper()} is within {asked.margin_ratio:g} times stable's"
