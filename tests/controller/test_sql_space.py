@@ -101,6 +101,17 @@ def test_what_was_pruned_is_given_back(tmp_path: Path, monkeypatch: pytest.Monke
     assert pieces == pytest.approx((full - empty) / PAGE_BYTES / 50, rel=0.1)
 
 
+def test_who_opens_a_file_to_read_waits_for_no_writer(tmp_path: Path) -> None:
+    """How a file gives its room back is said once, to a new one: said again, it asks for the right to write."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    upgrade_store(url)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as writer:
+        assert writer.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        writer.execute("BEGIN IMMEDIATE")
+        with contextlib.closing(open_store(url)) as reader:
+            assert reader.freezes.in_force() == ()
+
+
 def test_a_file_of_an_older_release_gives_room_back_after_the_upgrade(tmp_path: Path) -> None:
     """It was made without being asked to; the upgrade writes it anew, and what is in it stays."""
     file = tmp_path / "store.db"

@@ -31,7 +31,8 @@ from controller.adapters.sql.store import open_store
 from controller.adapters.sql.upgrade import upgrade_store
 from controller.bootstrap.chores import chores_of
 from controller.bootstrap.condition import troubles_of
-from controller.config.settings import Home
+from controller.bootstrap.stores import opened, upgrade_schema
+from controller.config.settings import Home, Settings
 from controller.core.commands import Ask
 from controller.core.events import FaultCleared
 from controller.core.release import Phase
@@ -283,6 +284,16 @@ def test_what_is_held_in_memory_is_taken_up_before_the_controller_writes(
         _answers_come_from(site, "7")
 
 
+def test_what_happened_can_be_read_on_a_read_only_disk(disk: Path) -> None:
+    """While the controller, or another, has the database open: who looks into it writes nothing."""
+    home = Home(disk / "home")
+    home.save(Settings())
+    upgrade_schema(home)
+    with opened(home), read_only(disk), opened(home) as reader:
+        assert reader.journal.releases() == ()
+        assert reader.freezes.in_force() == ()
+
+
 def test_a_lock_that_cannot_be_made_says_that_the_disk_is_read_only(disk: Path) -> None:
     """One that is there is held all the same."""
     with locked(disk / "there.lock", source=Source.HOME):
@@ -324,7 +335,8 @@ def test_a_killed_serin_up_takes_nobody_along(tmp_path: Path, versions: tuple[Up
         import sys, threading
         from pathlib import Path
         from controller.adapters.local.supervisor import Supervisor
-        from controller.config.settings import Home
+        from controller.bootstrap.stores import opened, upgrade_schema
+from controller.config.settings import Home, Settings
         from tests.lessons.test_the_data_plane_goes_on import envoy_spec
         home = Home(Path(sys.argv[1]))
         spec = envoy_spec(home, (int(sys.argv[2]), int(sys.argv[3])))

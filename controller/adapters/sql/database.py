@@ -299,7 +299,8 @@ def insert_if_new(connection: Connection, table: Table, row: Mapping[str, object
 def _prepare_sqlite(busy_timeout_ms: int, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are ours, not guessed by the driver
     connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: `space.give_back` shortens it
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):  # of a file that is there it asks to write
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # `space.give_back` shortens it
     _use_wal(connection)
     connection.execute("PRAGMA synchronous=NORMAL")  # `SharedSync` does the rest
     connection.execute("PRAGMA foreign_keys=ON")
