@@ -335,8 +335,7 @@ def test_a_killed_serin_up_takes_nobody_along(tmp_path: Path, versions: tuple[Up
         import sys, threading
         from pathlib import Path
         from controller.adapters.local.supervisor import Supervisor
-        from controller.bootstrap.stores import opened, upgrade_schema
-from controller.config.settings import Home, Settings
+        from controller.config.settings import Home
         from tests.lessons.test_the_data_plane_goes_on import envoy_spec
         home = Home(Path(sys.argv[1]))
         spec = envoy_spec(home, (int(sys.argv[2]), int(sys.argv[3])))
