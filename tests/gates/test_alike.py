@@ -10,7 +10,7 @@ from gates.evidence import Answer, Earlier, LabelledPair, Look, SlicePairs
 from gates.gate import Timing
 from gates.gate_set import GateSet
 from gates.outcome import Outcome
-from gates.policy import GatePolicy
+from gates.policy import CostPolicy, FloorPolicy, GatePolicy
 from gates.stats.alike import Alike
 from gates.stats.betting import Trinomial, log_e_mean_at_most
 from gates.verdict import Window
@@ -20,16 +20,21 @@ PAIRS = 1_200  # of a look
 DIFFER = 0.035  # lost, and as many won
 DIRECTED, BY_CHANCE = 0.75, 0.05
 YES, NO = Answer("yes", 0.9, 0.02), Answer("no", 0.9, 1.62)
-GATES = {gate.name: gate for gate in GateSet(GatePolicy())._gates}
+OF_A_CLASS = "false_positives:no"
+GATES = {
+    gate.name: gate
+    for gate in GateSet(GatePolicy(costs=CostPolicy(), floors=(FloorPolicy(OF_A_CLASS, at_most=0.01),)))._gates
+}
 
 
 def _pair(stable, candidate, *, slices=(), directed=False):
     return LabelledPair("yes", stable, candidate, slices=slices, directed=directed)
 
 
-def _look(number, lost, won, alike=0, *, apart=0, agreed=0, slices=(), earlier=()):
+def _look(number, lost, won, alike=0, *, apart=0, agreed=0, slices=(), earlier=(), directed=True):
     """With so many labelled pairs lost, won and alike, of all that differ and agree."""
-    pairs = [_pair(YES, NO, slices=slices, directed=True)] * lost + [_pair(NO, YES, slices=slices, directed=True)] * won
+    pairs = [_pair(YES, NO, slices=slices, directed=directed)] * lost
+    pairs += [_pair(NO, YES, slices=slices, directed=directed)] * won
     pairs += [_pair(YES, YES, slices=slices)] * alike
     return Look(
         sequence=number,
@@ -43,7 +48,7 @@ def _look(number, lost, won, alike=0, *, apart=0, agreed=0, slices=(), earlier=(
     )
 
 
-def _released(gate, seed, mean, *, lost=DIFFER, won=DIFFER, looks=60, slices=()):
+def _released(gate, seed, mean, *, lost=DIFFER, won=DIFFER, looks=60, slices=(), directed=True):
     """Return the look at which a gate fails, or None: texts come in groups of a geometric size with this mean, and the
     versions answer all of a group alike."""
     rng, state = np.random.default_rng([seed, mean]), gate.start()
@@ -52,9 +57,16 @@ def _released(gate, seed, mean, *, lost=DIFFER, won=DIFFER, looks=60, slices=())
         sizes, kinds = rng.geometric(1 / mean, groups), rng.random(groups)
         worse, better = (int(sizes[which].sum()) for which in (kinds < lost, (kinds >= lost) & (kinds < lost + won)))
         agreed = int(sizes.sum()) - worse - better
-        labelled = [int(rng.binomial(count, DIRECTED)) for count in (worse, better)]
+        chance = DIRECTED if directed else BY_CHANCE
+        labelled = [int(rng.binomial(count, chance)) for count in (worse, better)]
         look = _look(
-            number, *labelled, int(rng.binomial(agreed, BY_CHANCE)), apart=worse + better, agreed=agreed, slices=slices
+            number,
+            *labelled,
+            int(rng.binomial(agreed, BY_CHANCE)),
+            apart=worse + better,
+            agreed=agreed,
+            slices=slices,
+            directed=directed,
         )
         state, verdict = gate.look(state, look, Timing(0.1, due=False))
         if verdict.outcome is Outcome.FAIL:
@@ -62,7 +74,7 @@ def _released(gate, seed, mean, *, lost=DIFFER, won=DIFFER, looks=60, slices=())
     return None
 
 
-@pytest.mark.parametrize("name", ["accuracy.shadow", "accuracy.slices"])
+@pytest.mark.parametrize("name", ["accuracy.shadow", "accuracy.slices", "cost.shadow"])
 def test_equal_versions_whose_texts_come_in_groups_of_five_stay(name):
     """Nine of ten such releases were rolled back within an hour: each group counted as if its texts said something
     each."""
@@ -70,8 +82,15 @@ def test_equal_versions_whose_texts_come_in_groups_of_five_stay(name):
     assert len(failed) <= 1
 
 
-def test_a_loss_is_found_among_texts_that_are_alike():
-    found = [_released(GATES["accuracy.shadow"], seed, 5, lost=0.06, won=0.01) for seed in range(8)]
+def test_equal_versions_that_miss_a_floor_stay_whose_texts_come_in_large_groups():
+    """Of 50, of which two or three get a label: by chance, for a floor reads no other."""
+    failed = [seed for seed in range(48) if _released(GATES[OF_A_CLASS], seed, 50, directed=False)]
+    assert len(failed) <= 2
+
+
+@pytest.mark.parametrize("name", ["accuracy.shadow", "cost.shadow"])
+def test_a_loss_is_found_among_texts_that_are_alike(name):
+    found = [_released(GATES[name], seed, 5, lost=0.06, won=0.01) for seed in range(8)]
     assert None not in found
     assert np.median(found) <= 15
 
@@ -89,7 +108,7 @@ def test_the_first_looks_of_equal_versions_decide_next_to_never_however_their_te
     assert len(failed) <= 2
 
 
-@pytest.mark.parametrize("name", ["accuracy.shadow", "accuracy.slices"])
+@pytest.mark.parametrize("name", ["accuracy.shadow", "accuracy.slices", "cost.shadow"])
 def test_one_group_of_texts_decides_nothing_however_large_it_is(name):
     """A form that many users send, in one minute."""
     gate = GATES[name]

@@ -5,6 +5,7 @@ say the same, whatever the truth is. So labels asked for by disagreement serve a
 is of the labelled disagreements, and a rise of the margin is one of ``margin / share`` among them, where so large a
 share disagrees at most. Sums of D, each over the probability of its label, are all that is remembered
 (`gates.stats.uneven`). A certificate is of all labels so far, and not of what the first ones showed once.
+Texts that are alike cost more or less together, so evidence is divided by how many of them come (`gates.stats.alike`).
 """
 
 import math
@@ -14,11 +15,14 @@ from dataclasses import dataclass, field, replace
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import LeastLikely, Look
 from gates.gate import Timing, settle
+from gates.online.alike import expected, seen, with_times
 from gates.online.costs.policy import CostPolicy
 from gates.outcome import Outcome
+from gates.stats.alike import Alike
+from gates.stats.betting import divided
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.share import ShareState
-from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span, declared, log_capitals, log_e_mean_at_most
+from gates.stats.uneven import FLOOR_LOG_WEIGHT, Chances, Graded, Span, declared, log_capitals
 from gates.stats.weighted import Drawn
 from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import more, nearest_name, pct, perhaps, quoted_name, set_aside
@@ -52,6 +56,12 @@ class CostState:
     dearer: int = 0
     cheaper: int = 0
     peak_harm: float = 0.0
+    alike: Alike = field(default_factory=Alike)  # D of the labelled disagreements
+
+    @property
+    def learnt(self) -> float:
+        """The number of labelled disagreements that came together, for the next release."""
+        return self.alike.learnt
 
     @property
     def weighable(self) -> bool:
@@ -71,6 +81,7 @@ class CostGate:
     policy: CostPolicy
     alpha: float
     promotion_alpha: float
+    incident_s: float = 0.0
     name: str = "cost.shadow"
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
@@ -100,6 +111,7 @@ class CostGate:
         counted = state.counted or agreed + disagreed > 0
         if not counted:  # nobody tells of pairs without a label: those that have one stand for all
             agreed, disagreed = len(look.pairs) - len(differing), len(differing)
+        alike = seen(expected(state.alike, look, self.name), changes, differing, look, self.incident_s)
         before, chances = state, state.chances.add(probabilities)
         state = CostState(
             apart=state.apart.add_all(changes, probabilities),
@@ -113,23 +125,33 @@ class CostGate:
             labels=state.labels + len(look.pairs),
             dearer=state.dearer + sum(change > 0 for change in changes),
             cheaper=state.cheaper + sum(change < 0 for change in changes),
+            alike=with_times(alike, look.pairs, look, self.incident_s),
         )
         kept = chances.least == before.chances.least and before.weighable and state.weighable
-        harm = self._log_harm(state) if state.weighable else 0.0
-        return replace(state, peak_harm=max(before.peak_harm if kept else 0.0, harm))
+        # Of what earlier looks showed so much is left, by what is known by now.
+        peak = before.peak_harm * min(before.alike.effect / state.alike.effect, 1.0) if kept else 0.0
+        most = peak - math.log(self.alpha) * state.alike.may_add(before.alike)
+        harm = min(self._log_harm(state), most) if state.weighable else 0.0
+        return replace(state, peak_harm=max(peak, harm))
 
     def _log_harm(self, state: CostState) -> float:
         """Log evidence against "the cost did not rise"; also without the few least likely labels, if there are any."""
         kept = state.apart.kept
-        found = log_e_mean_at_most(state.sample, state.chances.least, 0.0, _SPAN, self.policy.bets)
+
+        def against(sample: Drawn, least: float) -> float:
+            logs = log_capitals(sample, least, 0.0, _SPAN, self.policy.bets)
+            return log_mean_exp(divided(logs, state.alike.effect))
+
+        found = against(state.sample, state.chances.least)
         if not kept.aside:
             return found
-        return max(found, log_e_mean_at_most(kept.sample, kept.least, 0.0, _SPAN, self.policy.bets) + FLOOR_LOG_WEIGHT)
+        return max(found, against(kept.sample, kept.least) + FLOOR_LOG_WEIGHT)
 
     def _log_safe(self, state: CostState) -> list[float]:
         """Log capital of each bet against a rise of the margin or more."""
         among = min(self.policy.margin_points / 100 / max(self._share_max(state), _NEVER), 1 - _NEVER)
-        return log_capitals(-state.sample, state.chances.least, -among, _SPAN, self.policy.bets)
+        logs = log_capitals(-state.sample, state.chances.least, -among, _SPAN, self.policy.bets)
+        return divided(logs, state.alike.effect)
 
     def _share_max(self, state: CostState) -> float:
         """Return what the share of disagreements is at most."""

@@ -9,7 +9,8 @@ from gates.online.costs.policy import CostPolicy
 
 
 def _make(asked: Asked[CostPolicy]) -> tuple[CostGate]:
-    return (CostGate(asked.section, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    levels = asked.levels
+    return (CostGate(asked.section, levels.rollback_alpha, levels.promotion_alpha, levels.incident_s),)
 
 
 _COST_SHADOW = GateKind(

@@ -3,7 +3,8 @@ looked at all the time.
 
 An absolute floor would roll back an equal candidate of a service that misses it already. So a failure needs both: the
 floor is surely missed, and the candidate surely makes more of these mistakes than stable does on the same requests.
-Where stable misses it just as much nobody is blamed, and promotion waits.
+Where stable misses it just as much nobody is blamed, and promotion waits. Texts that are alike are mistaken together,
+so that evidence is divided by how many of them come (`gates.stats.alike`).
 """
 
 import math
@@ -13,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from gates.checks import LABELS, PREDICTIONS
 from gates.evidence import Answer, LabelledPair, Look
 from gates.gate import Timing, bounds, settle
+from gates.online.alike import expected, seen, with_times
 from gates.online.costs.gate import unknown_class
 from gates.online.floors.policy import FloorPolicy
 from gates.outcome import Outcome
 from gates.stats import betting, uneven
+from gates.stats.alike import Alike
 from gates.stats.betting import Trinomial
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.share import ShareState, above, below
@@ -42,10 +45,17 @@ class FloorState:
     peak_missed: float = 0.0
     peak_worse: float = 0.0
     log_kept: float = 0.0  # now, by all labels so far
+    alike: Alike = field(default_factory=Alike)  # the changes
 
-    def add(self, own: Sequence[bool], others: Sequence[bool], probabilities: Sequence[float]) -> "FloorState":
+    @property
+    def learnt(self) -> float:
+        """The number of labelled changes that came together, for the next release."""
+        return self.alike.learnt
+
+    def add(
+        self, own: Sequence[bool], others: Sequence[bool], probabilities: Sequence[float], changes: Sequence[float]
+    ) -> "FloorState":
         """With one look's labels: whether the candidate, and stable, made the mistake."""
-        changes = [float(one) - float(other) for one, other in zip(own, others, strict=True)]
         plus, minus = changes.count(1.0), changes.count(-1.0)
         counts = self.changes
         chances = self.chances.add(probabilities)
@@ -58,6 +68,7 @@ class FloorState:
             self.drawn.add_all([float(one) for one in own], probabilities),
             self.changed.add_all(changes, probabilities),
             *((self.peak_missed, self.peak_worse) if kept else (0.0, 0.0)),
+            alike=self.alike,
         )
 
     @property
@@ -73,6 +84,7 @@ class FloorGate:
     policy: FloorPolicy
     alpha: float
     promotion_alpha: float
+    incident_s: float = 0.0
     stage: Stage = Stage.SHADOW
     sources: frozenset[str] = frozenset({LABELS, PREDICTIONS})
 
@@ -95,7 +107,11 @@ class FloorGate:
         pairs = [pair for pair in look.pairs if not pair.directed and self._bears(pair)]
         if pairs:
             own, others = ([self._is_mistake(answer) for answer in side] for side in _answers(pairs))
-            state = self._judged(state.add(own, others, [pair.inclusion_probability for pair in pairs]))
+            changes = [float(one) - float(other) for one, other in zip(own, others, strict=True)]
+            alike = seen(expected(state.alike, look, self.name), changes, pairs, look, self.incident_s)
+            alike = with_times(alike, pairs, look, self.incident_s)
+            counted = state.add(own, others, [pair.inclusion_probability for pair in pairs], changes)
+            state = self._judged(counted, alike)
         hold = timing.labels.hold
         state = replace(state, peak_missed=0.0, peak_worse=0.0, log_kept=0.0) if hold else state
         return state, self._verdict(state, look, hold)
@@ -106,21 +122,29 @@ class FloorGate:
     def _is_mistake(self, answer: Answer) -> bool:
         return (answer.label == self.policy.label) is not self.policy.is_recall
 
-    def _judged(self, state: FloorState) -> FloorState:
+    def _judged(self, state: FloorState, alike: Alike) -> FloorState:
+        """Return the state with its evidence, of texts that come so: of what earlier looks showed so much is left, by
+        what is known by now."""
         bets, ceiling, least = self.policy.bets, self.policy.ceiling, state.chances.least
         if state.chances.even:
             events, total = state.mistakes.events, state.mistakes.total
-            missed, kept = log_mean_exp(self._missed(events, total)), log_mean_exp(self._kept(events, total))
-            worse = betting.log_e_mean_at_most(state.changes, 0.0, bets)
+            missed, kept = self._missed(events, total), self._kept(events, total)
+            worse = betting.log_capitals(state.changes, 0.0, bets)
         else:
-            missed = uneven.log_e_mean_at_most(state.drawn, least, ceiling, _SHARE, bets)
-            kept = uneven.log_e_mean_at_least(state.drawn, least, ceiling, _SHARE, bets)
-            worse = uneven.log_e_mean_at_most(state.changed, least, 0.0, _LOSS, bets)
+            missed = uneven.log_capitals(state.drawn, least, ceiling, _SHARE, bets)
+            kept = uneven.log_capitals(-state.drawn, least, -ceiling, _SHARE.mirrored, bets)
+            worse = uneven.log_capitals(state.changed, least, 0.0, _LOSS, bets)
+        log_missed, log_kept, log_worse = (
+            log_mean_exp(betting.divided(logs, alike.effect)) for logs in (missed, kept, worse)
+        )
+        further = min(state.alike.effect / alike.effect, 1.0)
+        peak = further * state.peak_worse
         return replace(
             state,
-            peak_missed=max(state.peak_missed, missed),
-            peak_worse=max(state.peak_worse, worse),
-            log_kept=kept,
+            peak_missed=max(further * state.peak_missed, log_missed),
+            peak_worse=max(peak, min(log_worse, peak - math.log(self.alpha) * alike.may_add(state.alike))),
+            log_kept=log_kept,
+            alike=alike,
         )
 
     def _missed(self, events: int, total: int) -> list[float]:

@@ -9,7 +9,8 @@ from gates.online.floors.policy import FloorPolicy
 
 
 def _make(asked: Asked[FloorPolicy]) -> tuple[FloorGate]:
-    return (FloorGate(asked.section, asked.levels.rollback_alpha, asked.levels.promotion_alpha),)
+    levels = asked.levels
+    return (FloorGate(asked.section, levels.rollback_alpha, levels.promotion_alpha, levels.incident_s),)
 
 
 _FLOORS = GateKind(
