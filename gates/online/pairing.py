@@ -23,7 +23,6 @@ from itertools import compress
 from gates.evidence import LabelledPair
 from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
-from gates.stats.numerics import log_mean_exp
 from gates.stats.share import ShareState
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, SET_ASIDE_MAX, Chances, Graded, Kept, Span
 from gates.stats.weighted import Drawn
@@ -182,11 +181,11 @@ class Losses:
     def log_harm(self, bets: Sequence[float], effect: float = 1.0) -> float:
         """Log evidence against "E[D] is at most 0", where ``effect`` labelled pairs count as one."""
         if self.even:
-            return betting.log_e_mean_at_most(self.counts, 0.0, bets, effect)
+            return betting.log_e_of_middle(betting.divided(betting.log_capitals(self.counts, 0.0, bets), effect))
         sample = self.apart if self.directed else self._all
 
         def against(sample: Drawn, least: float) -> float:
-            return log_mean_exp(betting.divided(uneven.log_capitals(sample, least, 0.0, _SPAN, bets), effect))
+            return betting.log_e_of_middle(betting.divided(uneven.log_capitals(sample, least, 0.0, _SPAN, bets), effect))
 
         found = against(sample, self.chances.least) if self.weighable else 0.0
         kept = self.kept

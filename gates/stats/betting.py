@@ -9,8 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from gates.stats.numerics import boundary, log_mean_exp
+
+
+_MIDDLE: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,15 @@ def _logs(bets: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
 def log_e_mean_at_most(counts: Trinomial, mean_max: float, bets: Sequence[float], effect: float = 1.0) -> float:
     """Log evidence against "the mean is at most ``mean_max``", where ``effect`` observations count as one."""
     return log_mean_exp(divided(log_capitals(counts, mean_max, bets), effect))
+
+
+def log_e_of_middle(logs: Sequence[float]) -> float:
+    """Log evidence of bets by their log capitals, smallest bet first: of the first and the last, which are for a loss
+    that is slow to show, or that soon shows, each counts a sixth of what the others do."""
+    first, *middle, last = logs if len(logs) > 2 else (-math.inf, *logs, -math.inf)
+    top = max(logs)
+    capital = math.exp(first - top) + _MIDDLE * sum([math.exp(log - top) for log in middle]) + math.exp(last - top)
+    return top + math.log(capital / (_MIDDLE * len(middle) + (2 if len(logs) > 2 else 0)))
 
 
 def log_es_above_zero(every: Sequence[Trinomial], bets: Sequence[float], effect: float) -> list[float]:

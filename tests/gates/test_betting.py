@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most, mean_bounds
+from gates.stats.betting import Trinomial, log_e_mean_at_least, log_e_mean_at_most, log_e_of_middle, mean_bounds
 from gates.stats.numerics import log_mean_exp
 
 BETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
@@ -22,6 +22,13 @@ def test_capital_is_the_product_that_the_specification_writes():
         ]
     )
     assert math.exp(log_e_mean_at_most(Trinomial(plus, minus, zero), m, BETS)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("logs", [[0.4], [0.4, -3.0], [1.0, 2.0, -0.5], [0.1, 5.0, 4.0, 300.0], [0.0] * 4])
+def test_bets_in_the_middle_have_six_times_the_weight_of_the_ends_and_all_weights_are_one(logs):
+    weights = [6.0 if len(logs) < 3 or 0 < place < len(logs) - 1 else 1.0 for place in range(len(logs))]
+    capital = sum(weight * math.exp(log) for weight, log in zip(weights, logs, strict=True)) / sum(weights)
+    assert log_e_of_middle(logs) == pytest.approx(math.log(capital))
 
 
 @pytest.mark.parametrize("mean_max", [-0.1, 0.0, 0.02])
