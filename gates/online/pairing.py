@@ -185,7 +185,9 @@ class Losses:
         sample = self.apart if self.directed else self._all
 
         def against(sample: Drawn, least: float) -> float:
-            return betting.log_e_of_middle(betting.divided(uneven.log_capitals(sample, least, 0.0, _SPAN, bets), effect))
+            return betting.log_e_of_middle(
+                betting.divided(uneven.log_capitals(sample, least, 0.0, _SPAN, bets), effect)
+            )
 
         found = against(sample, self.chances.least) if self.weighable else 0.0
         kept = self.kept
