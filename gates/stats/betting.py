@@ -13,7 +13,6 @@ from typing import Final
 
 from gates.stats.numerics import boundary, log_mean_exp
 
-
 _MIDDLE: Final = 6.0
 
 
