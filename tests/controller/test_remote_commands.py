@@ -141,7 +141,7 @@ def test_the_status_is_the_same(there: Installation) -> None:
     assert lines[0].startswith("DOWN  Users get no answers: the gateway (Envoy)")
     frozen = lines.index("*  frozen by ada because holidays")
     assert lines[frozen + 1] == "intent  release of version 7  Pending"
-    assert "  traffic   version 6 100 %  (not served yet)" in lines
+    assert "  traffic   version 6 100 %" in lines
     assert there.status("intent") == lines
     assert "no policy for model 'intnt'" in there.refusal("status", "intnt")
 
