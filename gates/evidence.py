@@ -203,6 +203,10 @@ class Resources:
     cost: float | None = None  # of the window, in the currency of the policy
 
 
+NO_PROFILE: Final = Profile()
+NO_RESOURCES: Final = Resources()
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A source that could not be read for this look: its name (metrics, labels, ...) and why, in one sentence."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gates.outcome import Outcome
+from gates.quick import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Stage(StrEnum):
     LIVE = "live"  # answers that users got
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Interval:
     """Bounds that hold at every look at once (a confidence sequence) with probability ``level``."""
@@ -51,6 +53,7 @@ class Rule(StrEnum):
     OBJECTIVE = "objective"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One limit that an outcome went by, or that is to be settled. ``measured`` is held against ``value``, both in
@@ -63,6 +66,7 @@ class Limit:
     at_least: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One gate's answer at one look.

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from gates.checks import PREDICTIONS, PROFILES
-from gates.evidence import Look, Profile
+from gates.evidence import NO_PROFILE, Look, Profile
 from gates.gate import Timing
 from gates.outcome import Outcome
 from gates.stats.homogeneity import HomogeneityState
@@ -32,7 +32,7 @@ class DistanceGate:
         return HomogeneityState()
 
     def look(self, state: HomogeneityState, look: Look, _timing: Timing) -> tuple[HomogeneityState, Verdict]:
-        candidate, stable = look.candidate_profile or Profile(), look.stable_profile or Profile()
+        candidate, stable = look.candidate_profile or NO_PROFILE, look.stable_profile or NO_PROFILE
         counts = getattr(candidate, self.field), getattr(stable, self.field)
         comparable = self.field != "token_counts" or _same_tokenizer(candidate, stable)
         if all(counts) and comparable:

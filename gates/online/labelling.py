@@ -29,6 +29,7 @@ from gates.evidence import PAIR_CONFIDENCE_EDGES, LabelledPair, Look, PairProfil
 from gates.gate import LabelTimes
 from gates.online.label_sources import LabelPolicy
 from gates.online.ripening import CELLS_MAX, Cells
+from gates.quick import quick
 from gates.stats.chosen import Bins, Strata
 from gates.stats.lags import Lags
 from gates.wording import pct, quoted_name, span
@@ -45,6 +46,7 @@ _CLASS_SHARE_MIN: Final = 0.01
 _NAMES_TOLD: Final = 3
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The pairs of some time, all of them and those labelled by chance. ``by_chance``: the confidences that those would
@@ -95,6 +97,7 @@ class Seen:
         return [one for one in (self.apart.every, self.apart_by_chance) if one]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Labelling:
     """The labels of a release, as far as they are known. Times are those of requests; ``counted_s``: labels of requests

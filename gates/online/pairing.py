@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 
 from gates.evidence import LabelledPair
+from gates.quick import quick
 from gates.stats import betting, uneven
 from gates.stats.betting import Trinomial
 from gates.stats.share import ShareState
@@ -32,6 +33,7 @@ _SPAN = Span(-1.0, 1.0)  # of D
 _NEVER = 1e-9
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Losses:
     """``counts`` of D: +1 stable right and candidate wrong, -1 the reverse, 0 otherwise.

@@ -19,6 +19,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
+from gates.quick import quick
 from gates.stats.spread import Blocks, Caution, Spread
 
 _CAUTION: Final = Caution(prior_events=4.0, errors=2.0)
@@ -28,6 +29,7 @@ _PART_AT_FIRST: Final = 0.08  # of the evidence that decides: what one incident'
 _PART_MAX: Final = 0.6
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Alike:
     """The values so far, and how far sums of looks are apart. ``spells``: how many incidents' times they are of;

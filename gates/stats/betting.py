@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from gates.quick import quick
 from gates.stats.numerics import boundary, log_mean_exp
 
 _MIDDLE: Final = 6.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Trinomial:
     """The counts of observations that were +1, -1 and 0: all that the capital depends on."""

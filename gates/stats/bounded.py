@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gates.quick import quick
+
 Values = NDArray[np.float64]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BetState:
     """Log capital of each bet, and the highest mixture so far."""
@@ -64,6 +67,7 @@ def add_all(questions: Sequence[tuple[MeanTest, BetState]], values: Values, weig
     return [BetState(tuple(logs), max(state.peak, mixture)) for (_, state), logs, mixture in rows]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MeanBounds:
     """A confidence sequence for the mean of values in [-span, span]: predictable plug-in empirical Bernstein.

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from gates.quick import quick
+
 _ROUNDING: Final = 1e-6
 
 
@@ -25,6 +27,7 @@ class Spell:
         return not self.filled
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Cap:
     """The log evidence that one incident of up to ``incident_s`` may add; of 0 seconds, that one look may."""

@@ -16,11 +16,13 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gates.quick import quick
 from gates.stats.numerics import log_mean_exp
 
 _TIMES = (1.1, 1.2, 1.35, 1.5, 2.0)  # chance's share: the larger ones that evidence bets on
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Bins:
     """Counts of all units, and of the drawn ones: their weights, and their squared weights in all."""

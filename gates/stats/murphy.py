@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gates.quick import quick
+
 Values = NDArray[np.float64]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Band:
     """The answers of one band of confidence: sums over them, each times its weight."""

@@ -33,6 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from gates.quick import quick
 from gates.stats.ratio import NO_ARMS, Arms
 
 USERS_APART: Final = 0.4
@@ -152,6 +153,7 @@ class Apart:
         return max(self.offset - _CHANCE * self.error(effect), 0.0)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Noise:
     """``replicas``: parts of stable by who answered. ``among_users``: by who asked. ``users``: stable's answers to the

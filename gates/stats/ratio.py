@@ -9,10 +9,12 @@ import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from gates.quick import quick
 from gates.stats.cap import NO_CAP, NO_SPELL, Cap, Spell
 from gates.stats.numerics import log_mean_exp
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Arms:
     """Events among requests, of both versions, in one window."""
@@ -69,6 +71,7 @@ def known_counted(counted: float, events: int) -> float:
     return counted or float(events)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RatioState:
     """``log_e`` per alternative, their highest mixture so far, the counts behind them.

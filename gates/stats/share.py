@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from scipy.special import betaln
 
+from gates.quick import quick
 from gates.stats.numerics import boundary, log_mean_exp
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ShareState:
     """Events among trials, and the highest log evidence so far.

@@ -23,6 +23,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from gates.quick import quick
 from gates.stats.ratio import Arms
 
 _LOOKS: Final = (1, 4)  # of a block
@@ -49,6 +50,7 @@ FEW: Final = Caution(1.0, 0.4)
 """Of errors: they are few, and what is taken for independent too long rolls back a version for two clusters."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """Blocks of some looks in a row: the one that is being filled, the last full one, and sums over neighbours."""
@@ -117,6 +119,7 @@ class Blocks:
         return (self.squares / 2 + _DOUBT_EVENTS * doubt) / (self.variances / 2 + _DOUBT_EVENTS)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Spread:
     """The differences between looks so far, and between blocks of several. ``known``: the effect as it was known before

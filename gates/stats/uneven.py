@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from gates.quick import quick
 from gates.stats.numerics import boundary, log_mean_exp
 from gates.stats.weighted import Drawn, shared_by_all
 
@@ -28,6 +29,7 @@ _FLOORS_WEIGHT = 0.1  # of the level: that a floor was chosen after the labels w
 _FLOORS = 9  # powers of ten down to the smallest that is taken
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Chances:
     """The smallest probability of being drawn, declared or seen, and the largest that was seen."""
@@ -72,6 +74,7 @@ class Span:
         return Span(-self.high, -self.low)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Grade:
     """Units whose probability is of one power of ten."""
@@ -95,6 +98,7 @@ def _power(probability: float) -> int:
     return math.floor(math.log10(probability))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Graded:
     """Sums by the power of ten of the units' probabilities: at most one entry for each."""

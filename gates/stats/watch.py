@@ -22,6 +22,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gates.quick import quick
 from gates.stats.cap import NO_CAP, NO_SPELL, Cap, Spell
 from gates.stats.ratio import NO_ARMS, Arms, estimated_ratio
 
@@ -37,6 +38,7 @@ _SETTLED: Final = 3.0  # times what one look may add: more evidence is not waite
 RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class WatchState:
     """The log of what is at stake, the highest log evidence, the latest events, and the counts behind them.
@@ -150,6 +152,7 @@ class ShareWatch:
         return _after(state, said, seen, effect, Arms(events, total, 0, 0), expected, self.latest)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """A window: the candidate's events and how many the null expects beside the others; of how many trials, and how
@@ -161,6 +164,7 @@ class _Seen:
     expected: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Gain:
     """The log evidence of a window of so many seconds, and its cap."""

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist  # what shows a report imports this: scipy alone would take a second
 
+from gates.quick import quick
+
 STRATUM_LEAST = 20  # drawn of a stratum, before its mean predicts the rest
 
 
@@ -34,6 +36,7 @@ class Estimate:
     high: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """Sums over values, each with its weight: one over the probability that it was drawn, in (0, 1]."""

@@ -22,6 +22,7 @@ from gates.online.accuracy_slices.policy import WatchedSlicesPolicy
 from gates.online.alike import expected, seen, with_times
 from gates.online.pairing import loss_of
 from gates.outcome import Outcome
+from gates.quick import quick
 from gates.stats import betting, uneven
 from gates.stats.alike import Alike
 from gates.stats.betting import Trinomial
@@ -41,6 +42,7 @@ _SUSPECTED_ONE = 0.1  # for a slice
 _SUSPECTED_BY_TRUTH = 0.1  # for any class by its true labels: they are many, of few labels, and chance shows soon
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Watched:
     """One slice: its pairs by whether the versions agree, the labelled ones of those that do not, and the highest log
@@ -124,6 +126,7 @@ def _evenly(counts: Trinomial, probability: float) -> Graded:
     return Graded().add(sample, Chances(probability, probability))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SlicesState:
     """The slices in the order in which they began; a place that was taken is kept. ``directed`` and ``by_chance`` tell

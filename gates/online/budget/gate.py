@@ -20,6 +20,7 @@ from gates.gate import ALONE_SHARE, Timing, settle
 from gates.online.budget.policy import BudgetPolicy
 from gates.online.noise import as_begun, heard, words
 from gates.outcome import Outcome
+from gates.quick import quick
 from gates.stats.cap import Cap
 from gates.stats.noise import Noise
 from gates.stats.ratio import Arms
@@ -67,6 +68,7 @@ class _Live:
     length_s: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BudgetState:
     """Live requests: of windows that both versions served, of those that the candidate served alone, and of all."""

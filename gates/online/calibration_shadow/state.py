@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gates.quick import quick
 from gates.stats.alike import Alike
 from gates.stats.bounded import BetState, MeanBounds, Values
 from gates.stats.murphy import Band
@@ -11,6 +12,7 @@ from gates.stats.uneven import Chances, Graded
 from gates.stats.weighted import Drawn
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Sides:
     """Two tests, of a mean that is too high and of one that is too low."""
@@ -61,6 +63,7 @@ def _all(graded: Graded) -> Drawn:
     return sample
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The miscalibration above each edge minus that below it, by which two that cancel are seen.
@@ -113,6 +116,7 @@ def _contrast(bands: Sequence[Band], edge: int) -> float:
     return turned / weight if weight else 0.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CalibrationState:
     harm_gap: Sides

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gates.checks import METRICS, PREDICTIONS, PROFILES
-from gates.evidence import Look, Profile
+from gates.evidence import NO_PROFILE, Look
 from gates.gate import Timing
 from gates.online.drift.policy import DriftPolicy
 from gates.outcome import Outcome
@@ -65,7 +65,7 @@ class ReferenceGate:
         if look.reference and not state.known:
             blocks = (getattr(block, self.field) for block in look.reference)
             state = state.begin(tuple(block for block in blocks if sum(block)))
-        now = getattr(look.stable_profile or Profile(), self.field)
+        now = getattr(look.stable_profile or NO_PROFILE, self.field)
         if now and state.known:
             state = state.add(now, self.policy.samples_min)
         return state, self._verdict(state, look)

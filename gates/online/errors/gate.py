@@ -18,6 +18,7 @@ from gates.gate import Timing, bounds, settle
 from gates.online.errors.policy import LiveErrorsPolicy, ShadowErrorsPolicy
 from gates.online.noise import as_begun, heard, words
 from gates.outcome import Outcome
+from gates.quick import quick
 from gates.stats.cap import Cap
 from gates.stats.noise import Noise
 from gates.stats.numerics import at_least, samples_to_settle
@@ -33,6 +34,7 @@ SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of th
 SAFETY_OF_ONE_INCIDENT = 1 / 3
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ErrorsState:
     """``harm`` compares this stage's own traffic; ``ratio`` and ``share`` hold all evidence that may certify.

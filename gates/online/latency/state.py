@@ -5,6 +5,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 
 from gates.evidence import ArmCounts, Look
+from gates.quick import quick
 from gates.stats.noise import Noise
 from gates.stats.ratio import NO_ARMS, Arms, RatioBounds, RatioState
 from gates.stats.share import ShareState
@@ -22,6 +23,7 @@ class Yardstick:
     guard_ratio: float = 1.0  # of slow requests over stable's, of a candidate that is just as slow as the guard allows
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ObjectiveState:
     """Answers slower than the objective: ``beside`` stable, compared with it in the same windows, and ``alone``."""
@@ -32,6 +34,7 @@ class ObjectiveState:
     safe: ShareState = field(default_factory=ShareState)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LatencyState:
     harm: WatchState

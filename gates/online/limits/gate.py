@@ -12,6 +12,7 @@ from gates.checks import METRICS, PROFILES, is_number
 from gates.evidence import ArmCounts, Look, Profile, Resources
 from gates.gate import Timing
 from gates.outcome import Outcome
+from gates.quick import quick
 from gates.verdict import Limit, Rule, Stage, Verdict
 
 Measured = tuple[float, float]  # numerator and denominator
@@ -19,6 +20,7 @@ WORSE: Final = 1.1
 """So many times stable's value is no longer the service's own."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LimitState:
     """Sums over the release (``above`` of ``below``) for shares; the last value for levels. Of stable the same."""

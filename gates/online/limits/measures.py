@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from gates.evidence import Profile, Resources
+from gates.evidence import NO_PROFILE, NO_RESOURCES, Resources
 from gates.online.limits.gate import LimitGate, Measured, Reader, Used
 from gates.online.limits.tokens import LengthGate
 
@@ -58,7 +58,7 @@ def _level(field: str) -> Reader:
 def _resources(look: Used) -> tuple[Resources, int]:
     """With all requests of the candidate: mirrored ones meet cold replicas and cost money, too."""
     arms = (look.candidate, look.shadow)
-    return look.candidate_resources or Resources(), sum(arm.requests for arm in arms if arm is not None)
+    return look.candidate_resources or NO_RESOURCES, sum(arm.requests for arm in arms if arm is not None)
 
 
 def _cold_starts(look: Used) -> Measured | None:
@@ -72,12 +72,12 @@ def _cost(look: Used) -> Measured | None:
 
 
 def _unknown_tokens(look: Used) -> Measured | None:
-    profile = look.candidate_profile or Profile()
+    profile = look.candidate_profile or NO_PROFILE
     return (profile.unknown_tokens, profile.tokens) if profile.tokens else None
 
 
 def _truncated(look: Used) -> Measured | None:
-    profile = look.candidate_profile or Profile()
+    profile = look.candidate_profile or NO_PROFILE
     return (profile.truncated, profile.requests) if profile.requests else None
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from gates.checks import METRICS, PROFILES
-from gates.evidence import Look, Profile
+from gates.evidence import NO_PROFILE, Look
 from gates.gate import Timing
 from gates.online.limits.gate import WORSE
 from gates.outcome import Outcome
@@ -83,7 +83,7 @@ class LengthGate:
         return LengthState()
 
     def look(self, state: LengthState, look: Look, _timing: Timing) -> tuple[LengthState, Verdict]:
-        now, stable = look.candidate_profile or Profile(), look.stable_profile or Profile()
+        now, stable = look.candidate_profile or NO_PROFILE, look.stable_profile or NO_PROFILE
         state = state.add(now.token_counts, stable.token_counts)
         return state, self._verdict(state, look)
 
