@@ -84,6 +84,15 @@ class Alike:
             return math.inf
         return min(_PART_AT_FIRST * self.spells, _PART_MAX) * (self.spells - before.spells)
 
+    def left(self, before: "Alike", peak: float) -> float:
+        """The log evidence that is left of what earlier looks showed at its highest, by what is known by now."""
+        return min(before.effect / self.effect, 1.0) * peak
+
+    def raised(self, before: "Alike", peak: float, log_e: float, alpha: float) -> float:
+        """The highest log evidence of harm, of which ``peak`` is left and a look shows ``log_e``: it grows by no more
+        than may come since ``before``, of what decides at ``alpha``."""
+        return max(peak, min(log_e, peak - math.log(alpha) * self.may_add(before)))
+
 
 def _believed(part: Blocks, known: float) -> float:
     """The effect that blocks of looks show: with caution where chance might show as much, and as it is beyond that."""

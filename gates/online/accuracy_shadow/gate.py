@@ -98,8 +98,7 @@ class PairedAccuracyGate:
         due = sum(ripe, losses_of(now))
         losses = state.losses.joined(due, agreed, disagreed)
         alike = self._alike(state.alike, now, ripe, pairs, look)
-        effect, before = alike.effect, state.alike.effect
-        further = min(before / effect, 1.0)  # of what earlier looks showed is left, by what is known by now
+        effect = alike.effect
         if not losses.counted and any(pair.directed for pair in pairs):
             reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
@@ -114,13 +113,14 @@ class PairedAccuracyGate:
         restarts = state.restarts.begin(look.window.start_s, state.losses.counts)
         restarts = restarts if kept else restarts.forgotten()
         found = self._harm(losses, restarts, effect)
-        peak_harm, peak_safe = (further * peak if kept else 0.0 for peak in (state.peak_harm, state.peak_safe))
-        harm = min(found.log_e, peak_harm - math.log(self.alpha) * alike.may_add(state.alike)) if not hold else 0.0
+        peaks = (alike.left(state.alike, peak) if kept else 0.0 for peak in (state.peak_harm, state.peak_safe))
+        peak_harm, peak_safe = peaks
+        harm = found.log_e if not hold else 0.0
         state = PairedAccuracyState(
             losses=losses,
             disagreement=disagreement,
             labels=losses.labels,
-            peak_harm=max(peak_harm, harm),
+            peak_harm=alike.raised(state.alike, peak_harm, harm, self.alpha),
             peak_safe=max(peak_safe, safe),
             restarts=restarts,
             until_s=cells.until_s,

@@ -128,11 +128,9 @@ class CostGate:
             alike=with_times(alike, look.pairs, look, self.incident_s),
         )
         kept = chances.least == before.chances.least and before.weighable and state.weighable
-        # Of what earlier looks showed so much is left, by what is known by now.
-        peak = before.peak_harm * min(before.alike.effect / state.alike.effect, 1.0) if kept else 0.0
-        most = peak - math.log(self.alpha) * state.alike.may_add(before.alike)
-        harm = min(self._log_harm(state), most) if state.weighable else 0.0
-        return replace(state, peak_harm=max(peak, harm))
+        peak = state.alike.left(before.alike, before.peak_harm) if kept else 0.0
+        harm = self._log_harm(state) if state.weighable else 0.0
+        return replace(state, peak_harm=state.alike.raised(before.alike, peak, harm, self.alpha))
 
     def _log_harm(self, state: CostState) -> float:
         """Log evidence against "the cost did not rise"; also without the few least likely labels, if there are any."""

@@ -137,12 +137,11 @@ class FloorGate:
         log_missed, log_kept, log_worse = (
             log_mean_exp(betting.divided(logs, alike.effect)) for logs in (missed, kept, worse)
         )
-        further = min(state.alike.effect / alike.effect, 1.0)
-        peak = further * state.peak_worse
+        peak = alike.left(state.alike, state.peak_worse)
         return replace(
             state,
-            peak_missed=max(further * state.peak_missed, log_missed),
-            peak_worse=max(peak, min(log_worse, peak - math.log(self.alpha) * alike.may_add(state.alike))),
+            peak_missed=max(alike.left(state.alike, state.peak_missed), log_missed),
+            peak_worse=alike.raised(state.alike, peak, log_worse, self.alpha),
             log_kept=log_kept,
             alike=alike,
         )
