@@ -20,13 +20,13 @@ class HarmlessConsole(Console):
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Draw them.
+        """Draw them; what is longer than a line is cut on a terminal only.
 
         Raises:
             UsageError: standard output takes no more.
         """
         try:
-            super().print(*objects, **options)
+            super().print(*objects, **{"crop": self.is_terminal} | options)
         except OSError as error:  # one that nobody reads any more ends in `on_broken_pipe`
             close_pipe(sys.stderr if self.stderr else sys.stdout)
             raise unwritable(error) from error

@@ -33,6 +33,7 @@ _PHASE_STYLES: Final = {
 _GRADE_STYLES: Final = {Grade.DOWN: "bold red", Grade.STANDS_STILL: "bold magenta", Grade.IMPAIRED: "bold magenta"}
 _SUMMARY_REASON_MAX: Final = 80
 _BAR: Final = 20  # cells
+_INDENT: Final = 2
 
 
 def status_table(seen: Overview, *, every: bool = False) -> RenderableType:
@@ -58,21 +59,23 @@ def status_table(seen: Overview, *, every: bool = False) -> RenderableType:
     if not blocks and seen.records is not None:
         blocks = [Text("No release yet. Set the alias candidate on a version, or: serin release start MODEL VERSION")]
     return Group(
-        *_standing(seen), *map(_trouble, troubles), *(_frozen(freeze, seen.now_s) for freeze in seen.freezes), *blocks
+        *_standing(seen),
+        *(_Sentence(trouble, "bold magenta") for trouble in troubles),
+        *(_frozen(freeze, seen.now_s) for freeze in seen.freezes),
+        *blocks,
     )
 
 
-def _standing(seen: Overview) -> Iterator[Text]:
+def _standing(seen: Overview) -> Iterator[RenderableType]:
     """Yield what does not answer, and of which time the rest is where nobody decides."""
     standing = seen.standing
     if standing.grade is Grade.UP:
         return
-    style = _GRADE_STYLES[standing.grade]
-    yield Text.assemble((printable(standing.grade), style), "  ", (printable(standing.sentence), style))
+    yield _Sentence(f"{standing.grade}  {standing.sentence}", _GRADE_STYLES[standing.grade])
     if not seen.is_live:
         at_s = seen.written_at_s
         age = "" if at_s is None else f" {clock(at_s, seen.now_s)}, {duration(seen.now_s - at_s)} ago"
-        yield Text(f"The rest is what was recorded last:{age or ' nothing yet'}.", "bold")
+        yield _Sentence(f"The rest is what was recorded last:{age or ' nothing yet'}.", "bold")
     yield Text()
 
 
@@ -109,13 +112,25 @@ class _Line:
         yield Segment.line()
 
 
-def _trouble(sentence: str) -> Text:
-    return Text(printable(sentence), "bold magenta")
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence, broken into lines where somebody watches; in a pipe it is one line, which `grep` finds whole."""
+
+    words: str
+    style: str = ""
+    indent: int = 0
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
+        words = printable(self.words)
+        if options.is_terminal:
+            yield Padding(Text(words, self.style), (0, 0, 0, self.indent))
+            return
+        yield Segment(" " * self.indent + words, console.get_style(self.style))
+        yield Segment.line()
 
 
-def _frozen(freeze: Freeze, now_s: float) -> Text:
-    told = f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}{until(freeze, now_s)}"
-    return Text(printable(told), "bold red")
+def _frozen(freeze: Freeze, now_s: float) -> _Sentence:
+    return _Sentence(f"{freeze.model}  frozen by {freeze.by} because {freeze.reason}{until(freeze, now_s)}", "bold red")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +146,7 @@ class _Block:
         parts: list[RenderableType] = [_heading(self.release), self._awaited(), self._facts(width, whole=whole)]
         if self.release.verdicts:
             rows = gate_rows(self.release.verdicts.values(), width, whole=whole, every=self.every)
-            parts.append(Padding(Group(*rows), (1, 0, 0, 2)))
+            parts.append(Padding(Group(*rows), (1, 0, 0, _INDENT)))
         return (*parts, Text())
 
     def _awaited(self) -> RenderableType:
@@ -140,10 +155,11 @@ class _Block:
         frozen = [frozen_by(one, seen.now_s) for one in seen.freezes if one.model in (release.model, ANY_MODEL)]
         found = awaited(release, seen.now_s, asked=seen.asking.get(release.model, ()), frozen=frozen)
         if not seen.is_live and release.active:
-            return Padding(Text(printable(f"Nothing is decided now. Last state: {found.sentence}")), (0, 0, 0, 2))
-        lines = [Text(printable(found.sentence), "bold"), *_progress(found, seen.now_s)]
-        lines += [Text(printable(f"Way on: {found.way_on}"))] if found.way_on else []
-        return Padding(Group(*lines), (0, 0, 0, 2))
+            return _Sentence(f"Nothing is decided now. Last state: {found.sentence}", indent=_INDENT)
+        lines: list[RenderableType] = [_Sentence(found.sentence, "bold", _INDENT)]
+        lines += [Padding(line, (0, 0, 0, _INDENT)) for line in _progress(found, seen.now_s)]
+        lines += [_Sentence(f"Way on: {found.way_on}", indent=_INDENT)] if found.way_on else []
+        return Group(*lines)
 
     def _facts(self, width: int, *, whole: bool) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
@@ -151,7 +167,7 @@ class _Block:
         grid.add_column()
         for name, value in Facts.of(self.release, self.seen).rows(width, whole=whole):
             grid.add_row(name, value)
-        return Padding(grid, (0, 0, 0, 2))
+        return Padding(grid, (0, 0, 0, _INDENT))
 
 
 def _progress(found: Awaited, now_s: float) -> Iterator[Text]:

@@ -129,13 +129,17 @@ def test_the_hint_after_a_freeze_is_a_command_that_lifts_it(home: Home, model: s
 
 
 def test_status_says_until_when_a_freeze_holds(home: Home) -> None:
-    """By the clock and from now; and of one whose time is over, which nobody recorded while nothing ran."""
+    """By the clock and from now; and of one whose time is over, which nobody recorded while nothing ran.
+
+    A line each, however long: this one ends tomorrow, and says the date, wherever it is half past ten at night.
+    """
     now_s = time.time()
+    reason = "the night, and long enough that no line of eighty letters holds it"
     with opened(home) as store:
-        store.freezes.freeze(Freeze("intent", "the night", "ana", now_s, ends_at_s=now_s + 5_430.0))
+        store.freezes.freeze(Freeze("intent", reason, "ana", now_s, ends_at_s=now_s + 5_430.0))
         store.freezes.freeze(Freeze("*", "a drill", "ana", 1.0, ends_at_s=2.0))
     night, drill = [line for line in serin(home, "status").stdout.splitlines() if "frozen by" in line]
-    assert re.fullmatch(r"intent  frozen by ana because the night \(until .*\d\d:\d\d UTC, in 1 h 30 min\) *", night)
+    assert re.fullmatch(r"intent  frozen by ana because the night, .* \(until .*\d\d:\d\d UTC, in 1 h 30 min\)", night)
     assert "a drill (until 1970-01-01 00:00 UTC, its time is over)" in drill
 
 
