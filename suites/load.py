@@ -8,7 +8,7 @@ import uuid
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import httpx
 
@@ -51,13 +51,21 @@ class Plan:
                 raise ValueError(f"{name} {value:g}: must be above 0 and at most {most:g}")
 
 
+class Failed(NamedTuple):
+    """A request without an answer that is a success: when it was asked and ended (monotonic), and how."""
+
+    asked_s: float
+    ended_s: float
+    how: str
+
+
 @dataclass(slots=True)
 class Tally:
     """The counts of what happened so far. Times of answers are those of successes, as the client saw them."""
 
     sent: int = 0
     failures: collections.Counter[str] = field(default_factory=collections.Counter)  # by status or kind of error
-    failed: list[tuple[float, float]] = field(default_factory=list)  # the first of them: asked, ended (monotonic s)
+    failed: list[Failed] = field(default_factory=list)  # the first of them
     skipped: int = 0  # not sent, because too many were in flight
     by_version: collections.Counter[str] = field(default_factory=collections.Counter)
     took_ms: "array[float]" = field(default_factory=lambda: array("d"))
@@ -124,7 +132,7 @@ class Load(Generic[Text]):
     def _failed(self, how: str, asked_s: float) -> None:
         self.tally.failures[how] += 1
         if len(self.tally.failed) < FAILED_MAX:
-            self.tally.failed.append((asked_s, time.monotonic()))
+            self.tally.failed.append(Failed(asked_s, time.monotonic(), how))
 
 
 async def _until(at_s: float, stopping: asyncio.Event) -> None:

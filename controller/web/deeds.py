@@ -1,7 +1,7 @@
 """The deeds of the page: who may, what each will do, in sentences before anybody confirms, and the doing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from controller.api.access import Caller
@@ -20,15 +20,27 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for: why, who, under which id; and for how long, or until somebody ends it."""
+
+    reason: str
+    by: str
+    key: str
+    for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
-    """One thing that may be done. ``verb`` is on its button, ``asks`` in its heading."""
+    """One thing that may be done. ``verb`` is on its button, ``asks`` in its heading; ``lengths`` may be chosen among,
+    where it ends by itself: their words, by their seconds."""
 
     name: str
     deed: Deed
     verb: str
     asks: str
     preview: Callable[[Standing], Preview]
-    do: Callable[[Service, str, str, str, str], Command | None]  # model, reason, by, id
+    do: Callable[[Service, str, Wish], Command | None]
+    lengths: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_way_back(self) -> bool:
@@ -77,7 +89,7 @@ def _answered(now: Standing) -> str:
 
 
 def _freeze(now: Standing) -> Preview:
-    lines = [f"No release of {now.model} begins, and none gets more traffic, until somebody lifts the freeze."]
+    lines = [f"No release of {now.model} begins, and none gets more traffic, until the freeze is over or lifted."]
     if now.release is not None:
         lines.append(
             f"The release of version {now.release.candidate.number} goes on being judged, and its deadline stays."
@@ -99,34 +111,35 @@ def _lift(now: Standing) -> Preview:
     return Preview((f"These freezes are lifted: {'; '.join(own)}.", f"From then on {going}."))
 
 
-def _do_freeze(service: Service, model: str, reason: str, by: str, _key: str) -> None:
-    service.freeze(model, reason=reason, by=by)
+def _do_freeze(service: Service, model: str, wish: Wish) -> None:
+    service.freeze(model, reason=wish.reason, by=wish.by, for_s=wish.for_s)
 
 
-def _do_lift(service: Service, model: str, reason: str, by: str, _key: str) -> None:
-    service.unfreeze(model, reason=reason, by=by)
+def _do_lift(service: Service, model: str, wish: Wish) -> None:
+    service.unfreeze(model, reason=wish.reason, by=wish.by)
 
 
-def _do_pause(service: Service, model: str, reason: str, by: str, key: str) -> Command:
-    return service.pause(model, reason=reason, by=by, command_id=key)[0]
+def _do_pause(service: Service, model: str, wish: Wish) -> Command:
+    return service.pause(model, reason=wish.reason, by=wish.by, command_id=wish.key)[0]
 
 
-def _do_resume(service: Service, model: str, reason: str, by: str, key: str) -> Command:
-    return service.resume(model, reason=reason, by=by, command_id=key)[0]
+def _do_resume(service: Service, model: str, wish: Wish) -> Command:
+    return service.resume(model, reason=wish.reason, by=wish.by, command_id=wish.key)[0]
 
 
-def _do_abort(service: Service, model: str, reason: str, by: str, key: str) -> Command:
-    return service.abort(model, reason=reason, by=by, command_id=key)[0]
+def _do_abort(service: Service, model: str, wish: Wish) -> Command:
+    return service.abort(model, reason=wish.reason, by=wish.by, command_id=wish.key)[0]
 
 
-def _do_roll_back(service: Service, model: str, reason: str, by: str, key: str) -> Command:
-    return service.rollback(model, reason=reason, by=by, command_id=key)[0]
+def _do_roll_back(service: Service, model: str, wish: Wish) -> Command:
+    return service.rollback(model, reason=wish.reason, by=wish.by, command_id=wish.key)[0]
 
 
+_LENGTHS: Final = {"3600": "1 hour", "14400": "4 hours", "43200": "12 hours", "86400": "1 day", "604800": "1 week"}
 ACTS: Final = (
     Act("pause", Deed.PAUSE, "Pause", "Pause the release of", _foreseen(Ask.PAUSE), _do_pause),
     Act("resume", Deed.RESUME, "Resume", "Resume the release of", _foreseen(Ask.RESUME), _do_resume),
-    Act("freeze", Deed.FREEZE, "Freeze", "Freeze", _freeze, _do_freeze),
+    Act("freeze", Deed.FREEZE, "Freeze", "Freeze", _freeze, _do_freeze, _LENGTHS),
     Act("unfreeze", Deed.UNFREEZE, "Lift the freeze", "Lift the freeze of", _lift, _do_lift),
     Act("abort", Deed.ABORT, "Abort", "Abort the release of", _foreseen(Ask.ABORT), _do_abort),
     Act("rollback", Deed.ROLL_BACK, "Roll back", "Roll back", _foreseen(Ask.ROLLBACK), _do_roll_back),

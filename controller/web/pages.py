@@ -98,6 +98,7 @@ class Form:
     key: str
     fault: str
     reason: str
+    for_s: str
 
 
 def deed_page(act: Act, now: Standing, preview: Preview, caller: Caller, form: Form) -> str:

@@ -27,7 +27,7 @@ from controller.service import Service, UnknownError
 from controller.web import pages
 from controller.web.artist import PAGES_MAX, is_topic
 from controller.web.board import Board
-from controller.web.deeds import BY_NAME, Act, mark_of, offered
+from controller.web.deeds import BY_NAME, Act, Wish, mark_of, offered
 from controller.web.pages import PREFIX
 from controller.web.sessions import COOKIE, LASTS_S, Sessions
 from controller.web.stream import Stream
@@ -113,18 +113,14 @@ class Web:
     def act(self, visit: Visit) -> Response:
         """Do it, if the form was read as things still stand; a way back also where that is not known."""
         act, model = self._act_of(visit)
-        now, reason = self._standing(model), visit.form.get("reason", "").strip()
-        if not reason or len(reason) > REASON_CHARS_MAX or "\x00" in reason:
-            return self._form(visit, act, now, fault="Say why, in up to 2,000 characters: it is recorded.")
-        if visit.form.get("mark") != mark_of(now) and not (act.is_way_back and now.unreadable):
-            return self._form(
-                visit, act, now, fault="Something has changed since you looked: read again what will happen."
-            )
-        if act.preview(now).nothing:
-            return self._form(visit, act, now)
-        key = visit.form.get("key", "")[:KEY_CHARS_MAX] or uuid.uuid4().hex
+        now = self._standing(model)
+        fault = _fault_of(visit, act, now)
+        if fault or act.preview(now).nothing:
+            return self._form(visit, act, now, fault=fault)
+        key, for_s = visit.form.get("key", "")[:KEY_CHARS_MAX] or uuid.uuid4().hex, visit.form.get("for_s", "")
+        wish = Wish(visit.form["reason"].strip(), visit.caller.name, key, float(for_s) if for_s else None)
         service, retreated = _noting(self.board.service)
-        command = act.do(service, model, reason, visit.caller.name, key)
+        command = act.do(service, model, wish)
         if retreated:
             return html(pages.at_once_page(model, visit.caller))
         if command is None:
@@ -166,6 +162,7 @@ class Web:
             key=visit.form.get("key", "") or uuid.uuid4().hex,
             fault=fault,
             reason=visit.form.get("reason", ""),
+            for_s=visit.form.get("for_s", ""),
         )
         page = pages.deed_page(act, now, act.preview(now), visit.caller, form)
         return html(page, HTTPStatus.CONFLICT if fault else HTTPStatus.OK)
@@ -215,6 +212,18 @@ class Web:
             raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "full", "the maximum number of viewers is reached")
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
         return StreamingResponse(self.stream.follow(topic), media_type="text/event-stream", headers=headers)
+
+
+def _fault_of(visit: Visit, act: Act, now: Standing) -> str:
+    """Why the form cannot be taken as it is; empty: it can."""
+    reason, for_s = visit.form.get("reason", "").strip(), visit.form.get("for_s", "")
+    if not reason or len(reason) > REASON_CHARS_MAX or "\x00" in reason:
+        return "Say why, in up to 2,000 characters: it is recorded."
+    if visit.form.get("mark") != mark_of(now) and not (act.is_way_back and now.unreadable):
+        return "Something has changed since you looked: read again what will happen."
+    if for_s and for_s not in act.lengths:
+        return "Choose for how long among what is offered."
+    return ""
 
 
 def _noting(service: Service) -> tuple[Service, list[str]]:

@@ -181,14 +181,21 @@ def files(_seed: int) -> list[Bar]:
                 f"  {part}: {word} after {took:.2f} s; ended: {', '.join(gone) or 'nothing'}; said {told}", flush=True
             )
     print(f"  {load['failed']} of {load['sent']} requests failed: {load['failures']}")
-    unexplained = it.unexplained(load, [part for part in KEPT if part.startswith("intent-")])
+    replicas = [part for part in KEPT if part.startswith("intent-")]
+    unexplained = it.unexplained(load, replicas, refused="envoy")
+    refused = it.unexplained(load, replicas) - unexplained
     what = "no more open files"
     told_of = len(WORDS) - 1  # Envoy keeps some
     return [
         *(Bar(f"{what}: {how}: until users are answered by stable", it_s, "s") for how, it_s in took_s.items()),
         Bar(f"{what}: times that `serin status` said so", told, f"of {told_of}", at_least=told_of),
         Bar(f"{what}: processes ended meanwhile", ended, "", at_most=0),
-        Bar(f"{what}: requests failed, waiting for the replica that accepts none", load["failed"] - unexplained, ""),
+        Bar(f"{what}: requests refused: new clients, while all of Envoy's places were taken", refused, ""),
+        Bar(
+            f"{what}: requests failed, waiting for the replica that accepts none",
+            load["failed"] - unexplained - refused,
+            "",
+        ),
         Bar(f"{what}: other requests failed meanwhile", unexplained, f"of {load['sent']}", at_most=0),
     ]
 

@@ -49,6 +49,7 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _OWN_MOUNTS: Final = 0x00020000  # CLONE_NEWNS
 # A request was in flight on what was killed, or found nobody there until it was up again.
 SHADOW_OF_A_KILL_S: Final = 15.0
+REFUSED: Final = ("ConnectError", "ReadError", "RemoteProtocolError")  # a client's, where its connection is closed
 
 PARTS: Final = ("controller", "envoy", "prometheus", "mlflow", SUPERVISOR, "intent-v1", "intent-v2" + WORKER)
 
@@ -113,13 +114,18 @@ class Night:
             command = [SERIN, "up", "--home", str(self.home)]
             self.up = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
-    def unexplained(self, load: Mapping[str, Any], parts: Sequence[str]) -> int:
-        """Failed requests that were neither in flight nor sent within a moment of something done to these parts."""
-        times = [at_s for part, at_s in self.done if part in parts]
+    def unexplained(self, load: Mapping[str, Any], parts: Sequence[str], refused: str = "") -> int:
+        """Failed requests that were neither in flight nor sent within a moment of something done to these parts; nor,
+        of those whose connection was refused, to the part that refuses some."""
         return sum(
-            not any(asked_s - 1 <= at_s + SHADOW_OF_A_KILL_S and ended_s >= at_s - 1 for at_s in times)
-            for asked_s, ended_s in load["failed_at_s"]
+            not self._near(parts, asked_s, ended_s)
+            and not (how in REFUSED and self._near((refused,), asked_s, ended_s))
+            for asked_s, ended_s, how in load["failed_requests"]
         )
+
+    def _near(self, parts: Sequence[str], asked_s: float, ended_s: float) -> bool:
+        times = [at_s for part, at_s in self.done if part in parts]
+        return any(asked_s - 1 <= at_s + SHADOW_OF_A_KILL_S and ended_s >= at_s - 1 for at_s in times)
 
 
 def _children(pid: int) -> list[int]:

@@ -287,7 +287,7 @@ def _of_route(access: Access) -> bool:
 # --- what became of requests -----------------------------------------------------------------------------------------
 def _lost(night: Night, load: Mapping[str, Any]) -> list[Bar]:
     """How many failed by what was done, and how many otherwise."""
-    left: Sequence[tuple[float, float]] = load["failed_at_s"]
+    left: Sequence[tuple[float, float, str]] = load["failed_requests"]
     bars = []
     for cause, spans in night.lost.items():
         own = [one for one in left if any(_meets(one, span) for span in spans)]
@@ -296,8 +296,8 @@ def _lost(night: Night, load: Mapping[str, Any]) -> list[Bar]:
     return [*bars, Bar("requests failed otherwise", len(left), f"of {load['sent']}", at_most=0)]
 
 
-def _meets(request: tuple[float, float], span: tuple[float, float]) -> bool:
-    asked_s, ended_s = request
+def _meets(request: tuple[float, float, str], span: tuple[float, float]) -> bool:
+    asked_s, ended_s, _ = request
     return asked_s - 1 <= span[1] + SHADOW_OF_A_KILL_S and ended_s >= span[0] - 1
 
 

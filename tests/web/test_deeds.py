@@ -1,5 +1,6 @@
 """What is done from the page: by whom, after which preview, and never by a form that was not shown."""
 
+import re
 from dataclasses import replace
 from threading import Thread
 from typing import NoReturn
@@ -181,6 +182,28 @@ def test_a_freeze_can_be_lifted_by_who_may(world: PageWorld) -> None:
     assert "These freezes are lifted: ada: incident 42." in text
     browser.submit("/web/models/intent/unfreeze", "/web/models/intent/unfreeze", reason="over")
     assert not world.freezes.in_force()
+
+
+def test_a_freeze_may_end_by_itself(world: PageWorld) -> None:
+    """The lengths that the form offers, and no other."""
+    browser, form = world.browser(Role.ADMIN), "/web/models/intent/freeze"
+    page = browser.get(form).text
+    offers = re.findall(r'<option value="(\d*)"', page)
+    assert offers[0] == "", "until somebody lifts it, where nobody chooses"
+    refused = browser.submit(form, form, reason="incident 42", for_s="1e9")
+    assert refused.status_code == 409
+    assert "Choose for how long" in refused.text
+    assert not world.freezes.in_force()
+    browser.submit(form, form, reason="incident 42", for_s=offers[2])
+    (freeze,) = world.freezes.in_force()
+    assert freeze.ends_at_s == freeze.at_s + float(offers[2])
+
+
+def test_only_a_freeze_has_a_length(world: PageWorld) -> None:
+    browser, form = world.browser(Role.ADMIN), "/web/models/intent/pause"
+    assert "<select" not in browser.get(form).text
+    assert "Choose for how long" in browser.submit(form, form, reason="incident 42", for_s="3600").text
+    assert not world.inbox.waiting()
 
 
 @pytest.mark.parametrize(

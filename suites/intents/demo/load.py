@@ -120,7 +120,7 @@ def main() -> None:
                 "sent": tally.sent,
                 "failed": tally.failures.total(),
                 "failures": dict(tally.failures),
-                "failed_at_s": tally.failed,
+                "failed_requests": tally.failed,
                 "skipped": tally.skipped,
                 "labelled": labels.sent,
                 "by_version": dict(sorted(tally.by_version.items())),
