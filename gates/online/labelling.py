@@ -324,19 +324,8 @@ def _labelled(
     differ = np.bincount([pair.stable.label != pair.candidate.label for pair in pairs], weights, 2).tolist()
     sides = (*map(tuple, said), tuple(of_places[:-1]), tuple(differ))
     of_stable, of_candidate, of_classes, of_apart = (Bins((0,) * len(side), side, squares) for side in sides)
-    chance = [_by_chance(of_places, strata, size) for strata, size in ((stable, bins), (candidate, bins), (apart, 2))]
+    chance = [strata.by_chance(of_places, size) for strata, size in ((stable, bins), (candidate, bins), (apart, 2))]
     return Seen(of_stable, of_candidate, of_classes, chance[0], chance[1], of_apart, chance[2])
-
-
-def _by_chance(of_places: Sequence[float], strata: Strata, bins: int) -> tuple[float, ...]:
-    """Return the bins in which chance would have put labelled pairs, so many of each class, the last ones of none that
-    is known; empty where nothing is known of the strata."""
-    counts = [0.0] * bins
-    *of_class, elsewhere = of_places
-    for place, weight in (*enumerate(of_class), (None, elsewhere)):
-        for bin_, share in enumerate(strata.shares(place, bins) if weight else ()):
-            counts[bin_] += weight * share
-    return tuple(counts) if sum(counts) else ()
 
 
 def _plus(one: tuple[float, ...], two: tuple[float, ...]) -> tuple[float, ...]:

@@ -32,10 +32,7 @@ def are_chosen(answers: Sequence[Recorded], distance_max: float) -> bool:
         if one.labelled:
             drawn[bin_] += 1
             labelled[place[one.alike]] += 1
-    strata = Strata(tuple(counts))
-    by_chance = [0.0] * bins
-    for stratum, number in enumerate(labelled):
-        by_chance = [a + number * b for a, b in zip(by_chance, strata.shares(stratum, bins), strict=True)]
+    by_chance = Strata(tuple(counts)).by_chance(labelled, bins)
     every = tuple(sum(counts[bin_::bins]) for bin_ in range(bins))
     found = Bins(every, tuple(drawn), sum(drawn))
     return found.log_e_against(by_chance) >= LOG_EVIDENCE and found.distance_from(by_chance) >= distance_max

@@ -108,13 +108,20 @@ class Strata:
             return Strata(tuple(counts)) if counts else self
         return Strata(tuple(map(operator.add, self.counts, counts)))
 
-    def shares(self, stratum: int | None, bins: int) -> tuple[float, ...]:
-        """The share of each bin in the stratum; in all of them where it is None, or nothing is known of it."""
-        found = self.counts[stratum * bins : (stratum + 1) * bins] if stratum is not None else ()
-        if not sum(found):
-            found = tuple(sum(self.counts[place::bins]) for place in range(bins))
-        total = sum(found)
-        return tuple(count / total for count in found) if total else ()
+    def by_chance(self, weights: Sequence[float], bins: int) -> tuple[float, ...]:
+        """The bins into which chance would have put drawn units, of so much weight in each stratum; empty where nothing
+        is known. Of a stratum that is not known they would lie as all units do."""
+        found = [0.0] * bins
+        for stratum, weight in enumerate(weights):
+            if not weight:
+                continue
+            counts = self.counts[stratum * bins : (stratum + 1) * bins]
+            if not (total := sum(counts)):
+                counts = tuple(sum(self.counts[place::bins]) for place in range(bins))
+                total = sum(counts)
+            if total:
+                found = [so_far + weight * (count / total) for so_far, count in zip(found, counts, strict=True)]
+        return tuple(found) if any(found) else ()
 
 
 def _log_marginal(counts: Sequence[float]) -> float:

@@ -489,19 +489,25 @@ def test_a_part_that_chance_drew_of_each_stratum_is_rarely_taken_for_chosen():
     every = np.array([rng.multinomial(2_000, share) for share in rng.dirichlet(np.ones(4), size=10)])
     strata = Strata() + every.ravel().tolist()
 
-    def drawn(chances: np.ndarray) -> tuple[Bins, list[float]]:
+    def drawn(chances: np.ndarray) -> tuple[Bins, tuple[float, ...]]:
         counts = rng.binomial(every, chances)
-        expected = sum(counts[row].sum() * np.array(strata.shares(row, 4)) for row in range(len(every)))
+        expected = strata.by_chance(counts.sum(axis=1).tolist(), 4)
         bins = Bins().add(every.sum(axis=0).tolist(), counts.sum(axis=0).astype(float).tolist(), float(counts.sum()))
-        return bins, expected.tolist()
+        return bins, expected
 
     by_stratum = np.linspace(0.01, 0.5, 10)[:, None]
     chance = [bins.log_e_against(expected) for bins, expected in (drawn(by_stratum) for _ in range(300))]
     assert max(chance) < np.log(1e3)
     chosen = [drawn(by_stratum * np.array([1.0, 0.5, 0.5, 0.2])) for _ in range(20)]
     assert min(bins.log_e_against(expected) for bins, expected in chosen) > np.log(1e4)
-    assert Strata((1, 3)).shares(None, 2) == (0.25, 0.75)
-    assert Strata().shares(0, 2) == ()
+
+
+def test_units_of_a_stratum_that_is_not_known_would_lie_as_all_do():
+    strata = Strata((1, 3, 4, 0))
+    assert strata.by_chance((2.0, 1.0), 2) == (1.5, 1.5)
+    assert strata.by_chance((0.0, 0.0, 8.0), 2) == (5.0, 3.0)
+    assert Strata((0, 0, 1, 3)).by_chance((4.0,), 2) == (1.0, 3.0)
+    assert Strata().by_chance((1.0,), 2) == strata.by_chance((0.0,), 2) == ()
 
 
 def test_weighed_units_tell_as_much_as_fewer_equal_ones():

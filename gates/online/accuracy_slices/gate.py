@@ -63,10 +63,11 @@ class Watched:
     @property
     def points(self) -> float:
         """Points of accuracy lost, over all pairs of the slice."""
-        if not (self.apart.total and self.pairs):
+        apart, pairs = self.apart, self.pairs
+        if not (pairs and apart.total):
             return 0.0
-        among = self.apart.mean if self.chances.even else self.graded.kept.sample.mean
-        return 100 * among * self.disagreed / self.pairs
+        among = apart.mean if self.chances.even else self.graded.kept.sample.mean
+        return 100 * among * self.disagreed / pairs
 
     def p_value(self, effect: float) -> float:
         """The p-value of one look by itself, against "no more were lost than won": of the sign test, or of the weighed
@@ -258,7 +259,7 @@ class WatchedSlicesGate:
 
     def _is_lost(self, one: Watched, level: float) -> bool:
         """No exact test is kept for the deadline: all of the level is spent by watching."""
-        return self._is_beyond(one) and one.peak >= self._harm_at(level)
+        return one.peak >= self._harm_at(level) and self._is_beyond(one)
 
     def _harm_at(self, level: float) -> float:
         """Return the log evidence that decides, of a slice that has this part of the level."""
