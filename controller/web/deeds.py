@@ -21,7 +21,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody asks for: why, who, under which id; and for how long, or until somebody ends it."""
+    """The wish of somebody: why, who, under which id; and for how long, or until somebody ends it."""
 
     reason: str
     by: str

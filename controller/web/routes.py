@@ -215,7 +215,7 @@ class Web:
 
 
 def _fault_of(visit: Visit, act: Act, now: Standing) -> str:
-    """Why the form cannot be taken as it is; empty: it can."""
+    """Return why the form cannot be taken as it is; empty: it can."""
     reason, for_s = visit.form.get("reason", "").strip(), visit.form.get("for_s", "")
     if not reason or len(reason) > REASON_CHARS_MAX or "\x00" in reason:
         return "Say why, in up to 2,000 characters: it is recorded."
