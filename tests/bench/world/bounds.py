@@ -13,7 +13,7 @@ from gates.gate_set import GateSet
 from gates.online.latency.gate import OBJECTIVE_SHARE
 from gates.policy import GatePolicy
 from tests.bench.world import scenarios as s
-from tests.bench.world.requests import Labels
+from tests.bench.world.requests import Always, Kind, Labels
 from tests.bench.world.scenarios import Candidate
 from tests.bench.world.traffic import Traffic, slow_shares
 
@@ -46,11 +46,14 @@ def latency_bound_min(candidate: Candidate) -> float:
     return math.log(1 / alpha_of("latency.p95")) / (growth * 20 * 60)
 
 
-def look_ms() -> float:
-    """Time of one processor for one look of the usual size after 10 million requests: the median of 120."""
+def look_ms(kinds: int = 1) -> float:
+    """Time of one processor for one look of the usual size after 10 million requests: the median of 120. ``kinds`` of
+    requests have two classes each, and one of five tags."""
     rng = np.random.default_rng(1)
-    crowded = replace(s.EQUAL, look_s=10_000.0, labels=Labels(chance=0.001, delay_looks=0), looks=50)
-    usual = Traffic(replace(s.EQUAL, labels=Labels(delay_looks=0)), rng)
+    others = [Kind(names=(f"{kind} yes", f"{kind} no"), tag=f"segment:{kind % 5}") for kind in range(1, kinds)]
+    asked = replace(s.EQUAL, kinds=tuple(others), mix=Always((1 / kinds,) * kinds))
+    crowded = replace(asked, look_s=10_000.0, labels=Labels(chance=0.001, delay_looks=0), looks=50)
+    usual = Traffic(replace(asked, labels=Labels(delay_looks=0)), rng)
     busy, gate_set = Traffic(crowded, rng), GateSet(s.EQUAL.policy)
     state = gate_set.start(deadline_s=1e9)
     for number in range(1, crowded.looks + 1):
