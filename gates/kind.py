@@ -110,8 +110,8 @@ class GateKind(Generic[SectionT]):
 
     ``alpha_share`` is the key of its part of the rollback level; a kind without one never claims by a test that the
     candidate is worse, and a state that lacks its gates begins them anew. ``margins`` may be widened so that an equal
-    candidate passes sooner, and ``levers`` pulled. ``finds``: of a forecast's traffic, the events (``error``
-    or ``slow``) of which its state tells how they come.
+    candidate passes sooner, and ``levers`` pulled. ``finds``: of a forecast's traffic, the events (``error``, ``slow``,
+    ``wrong`` or ``pair``) of which its state tells how they come.
     """
 
     name: str

@@ -161,6 +161,8 @@ _TRAFFIC_WORDS = {
     "brier_spread": "spread of the Brier score's change",
     "error_effect": "server errors that count as one",
     "slow_effect": "slow requests that count as one",
+    "wrong_effect": "wrong live answers that count as one",
+    "pair_effect": "labelled pairs that count as one",
     "error_apart": "parts of stable differ in errors by up to",
     "slow_apart": "in slow requests by up to",
     SUITE_TEXTS: "labelled texts of suites, asked in shadow",

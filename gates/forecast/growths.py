@@ -96,34 +96,37 @@ def _of_guess(trials_s: float, share: float, guess: float, null: float) -> Growt
     )
 
 
-def of_outcomes(trials_s: float, chances: Sequence[float], jumps: Sequence[Sequence[float]]) -> list[Growth]:
+def of_outcomes(
+    trials_s: float, chances: Sequence[float], jumps: Sequence[Sequence[float]], effect: float = 1.0
+) -> list[Growth]:
     """Return the growth of each bet, from trials per second, the chance of each outcome, and what each adds to every
-    bet."""
+    bet. ``effect``: how many trials count as one."""
     return [
-        walk((trials_s * chance, jump) for chance, jump in zip(chances, of_bet, strict=True))
+        walk((trials_s / effect * chance, jump) for chance, jump in zip(chances, of_bet, strict=True))
         for of_bet in zip(*jumps, strict=True)
     ]
 
 
-def of_losses(pairs_s: float, apart: float, loss: float, bets: Sequence[float]) -> list[Growth]:
+def of_losses(pairs_s: float, apart: float, loss: float, bets: Sequence[float], effect: float) -> list[Growth]:
     """Return the growths of the evidence that more was lost than won, from pairs per second, the share of them in which
-    the versions disagree, and the mean loss."""
+    the versions disagree, and the mean loss. ``effect``: how many pairs count as one."""
     lost, won = (log_capitals(one, 0.0, bets) for one in (Trinomial(1, 0, 0), Trinomial(0, 1, 0)))
-    return of_outcomes(pairs_s, ((apart + loss) / 2, (apart - loss) / 2), (lost, won))
+    return of_outcomes(pairs_s, ((apart + loss) / 2, (apart - loss) / 2), (lost, won), effect)
 
 
 def of_difference(
-    candidate_s: float, stable_s: float, shares: tuple[float, float], test: DifferenceTest
+    candidate_s: float, stable_s: float, shares: tuple[float, float], test: DifferenceTest, effect: float
 ) -> list[Growth]:
     """Return the growths of the certificate of a difference, from trials per second and the share of each, candidate's
-    first."""
+    first. ``effect``: how many trials count as one."""
     if not candidate_s or not stable_s:
         return [NONE for _ in test.guesses]
     found = []
     for guess in test.guesses:
         bets = test.bet(shares[1], guess, candidate_s, stable_s)
         arms = zip((candidate_s, stable_s), shares, bets, strict=True)
-        found.append(walk((rate * part, size) for rate, share, bet in arms for part, size in _sizes(share, bet)))
+        growth = walk((rate * part, size) for rate, share, bet in arms for part, size in _sizes(share, bet))
+        found.append(_clustered(growth, effect))
     return found
 
 

@@ -46,6 +46,8 @@ class Traffic:
     brier_spread: float = 0.4  # standard deviation of the change of the Brier score on one pair
     error_effect: float = 1.0  # server errors that count as one, because they come together
     slow_effect: float = 1.0  # slow requests that count as one
+    wrong_effect: float = 1.0  # wrong live answers that count as one
+    pair_effect: float = 1.0  # labelled pairs that count as one, because texts that are alike come together
     error_apart: float = 0.0  # a ratio, less 1, that parts of stable, or of its users, differ by in errors
     slow_apart: float = 0.0  # the same in slow requests
     slices: tuple[PlannedSlice, ...] = ()

@@ -1,23 +1,16 @@
-"""The errors and slow requests of a service, and how they come: as a release's gates find in its recorded looks."""
+"""The errors, slow requests, wrong answers and lost pairs of a service, and how they come: as a release's gates find in
+its recorded looks."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gates.checks import LOOK, problems
 from gates.evidence import Earlier, Look
 from gates.gate import Gate, Timing
 from gates.policy import GatePolicy
+from gates.stats.noise import Found
 from gates.table import configured
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """``effect``: how many events count as one, because they come together. ``apart``: the ratio, less 1, that two
-    parts of stable differ by beyond chance; None where they do not, or nobody tells."""
-
-    effect: float
-    apart: float | None
 
 
 def found_in(policy: GatePolicy, releases: Sequence[Sequence[Look]]) -> dict[str, Found]:
@@ -27,8 +20,9 @@ def found_in(policy: GatePolicy, releases: Sequence[Sequence[Look]]) -> dict[str
     for one in configured(policy):
         for gate in one.gates() if one.kind.finds else ():
             state = _last_state(gate, releases)
-            if state is not None and state.spread.events:
-                found[one.kind.finds] = Found(state.learnt, state.noise.apart(state.learnt))
+            seen = None if state is None else state.found
+            if seen is not None:
+                found[one.kind.finds] = seen
     return found
 
 

@@ -153,6 +153,15 @@ class Apart:
         return max(self.offset - _CHANCE * self.error(effect), 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How events come. ``effect``: how many count as one, because they come together. ``apart``: the ratio, less 1,
+    that two parts of stable differ by beyond chance; None where they do not, or nobody tells."""
+
+    effect: float
+    apart: float | None = None
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Noise:

@@ -20,7 +20,7 @@ from controller.offline.forecast.release import ReleasePlan, as_document, foreca
 from controller.offline.forecast.remedies import LIKELY, STEPS
 from controller.offline.forecast.rollout import Ends, exposure
 from controller.offline.forecast.traffic import Known, ReleaseTraffic, traffic_known
-from gates.evidence import Answer, ArmCounts, LabelledPair, Look
+from gates.evidence import Answer, ArmCounts, LabelCounts, LabelledPair, Look
 from gates.gate_set import GateSet
 from gates.outcome import Outcome
 from gates.policy import (
@@ -449,6 +449,58 @@ def test_how_errors_come_together_is_taken_from_evidence() -> None:
     assert sooner.fail_s is not None
     assert later.fail_s is not None
     assert later.fail_s > 1.3 * sooner.fail_s
+
+
+def alike(release: str, *, together: int = 1, looks: int = 60) -> tuple[RecordedLook, ...]:
+    """Looks at labelled pairs on which the versions disagree, lost or won ``together``; and at wrong live answers that
+    come so too."""
+    rng, found = np.random.default_rng(3), []
+    for number in range(1, looks + 1):
+        lost = [bool(rng.integers(2)) for _ in range(int(rng.poisson(30 / together)))]
+        pairs = tuple(
+            LabelledPair("yes", Answer("no" if one else "yes", 0.9, 0.1), Answer("yes" if one else "no", 0.9, 0.1))
+            for one in lost
+            for _ in range(together)
+        )
+        wrong = [LabelCounts(1_000, together * int(rng.poisson(60 / together))) for _ in range(2)]
+        look = Look(number, Window(60.0 * (number - 1), 60.0 * number), 0.5, (100.0, 200.0), pairs=pairs)
+        arm = ArmCounts(1_000, 0, (900, 100, 0))
+        told = replace(look, stable=arm, candidate=arm, stable_labels=wrong[0], candidate_labels=wrong[1])
+        found.append(RecordedLook(replace(told, pairs_agreed=1_000, pairs_disagreed=len(pairs)), release))
+    return tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [("pair_effect", "accuracy.shadow"), ("pair_effect", "calibration.shadow"), ("wrong_effect", "accuracy.live")],
+)
+def test_how_texts_that_are_alike_come_together_is_taken_from_evidence(name: str, gate: str) -> None:
+    """A plan takes so many times as long for a loss of which five labels say no more than one."""
+    alone, known = known_of(*alike("a"))
+    assert known[name].source == "observed"
+    assert known[name].value == pytest.approx(1.0, abs=0.3)
+    fives, found = known_of(*alike("a", together=5))
+    assert found[name].value == pytest.approx(5.0, rel=0.4)
+    service = replace(DIRECTED, requests_per_s=100.0)
+    effects = [replace(service, **{name: getattr(one, name)}) for one in (alone, fives)]
+    sooner, later = (
+        next(one for one in forecast(POLICY, traffic).gates if one.gate == gate).fail_chance for traffic in effects
+    )
+    assert later < sooner
+
+
+def test_evidence_of_pairs_that_are_alike_grows_so_many_times_slower() -> None:
+    """Of labels alone: a loss of the margin by directed labels, which leave the rate of texts as it is."""
+    service = replace(DIRECTED, requests_per_s=100.0)
+    sooner, later = (
+        next(
+            one for one in forecast(POLICY, replace(service, pair_effect=effect)).gates if one.gate == "accuracy.slices"
+        ).fail_s
+        for effect in (1.0, 4.0)
+    )
+    assert sooner is not None
+    assert later is not None
+    assert later - service.label_delay_s == pytest.approx(4 * (sooner - service.label_delay_s), rel=0.1)
 
 
 def test_what_a_policy_does_not_judge_is_not_read_from_evidence() -> None:

@@ -25,9 +25,12 @@ def race(asked: Asked[LiveAccuracyPolicy], traffic: Traffic, candidate: Candidat
 
     def compared(step: PlannedStep) -> list[Growth]:
         candidate, stable = labelled(step)
-        return of_watch(candidate * worse, stable * wrong, step.share_ratio, 1 + guard / wrong)
+        return of_watch(candidate * worse, stable * wrong, step.share_ratio, 1 + guard / wrong, traffic.wrong_effect)
 
-    safe = Proof(lambda step: of_difference(*labelled(step), (worse, wrong), lower), level.safe(), labelled=True)
+    def certified(step: PlannedStep) -> list[Growth]:
+        return of_difference(*labelled(step), (worse, wrong), lower, traffic.wrong_effect)
+
+    safe = Proof(certified, level.safe(), labelled=True)
     harm = Proof(compared, level.harm_before_deadline() + LEARNING, labelled=True)
     enough = Minimum(lambda step: min(labelled(step)), policy.labels_min, labelled=True)
     return Race(

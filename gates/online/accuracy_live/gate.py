@@ -22,7 +22,7 @@ from gates.online.accuracy_live.policy import LiveAccuracyPolicy
 from gates.online.noise import as_begun
 from gates.outcome import Outcome
 from gates.stats.difference import DifferenceState, DifferenceTest
-from gates.stats.noise import Noise
+from gates.stats.noise import Found, Noise
 from gates.stats.numerics import samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds
 from gates.stats.spread import Spread
@@ -98,6 +98,11 @@ class LiveAccuracyState:
     def learnt(self) -> float:
         """The number of wrong answers that came together, for the next release."""
         return self.spread.learnt
+
+    @property
+    def found(self) -> Found | None:
+        """How they come; None before the first."""
+        return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property
     def suspicions(self) -> int:

@@ -29,5 +29,6 @@ _ACCURACY_LIVE = GateKind(
     forecast=forecast.race,
     margins=("margin_points",),
     levers=frozenset({Lever.LIVE_LABELS, Lever.SHARE}),
+    finds="wrong",
 )
 KINDS: Final = (_ACCURACY_LIVE,)

@@ -52,7 +52,7 @@ def _race(
         chances = ((apart + loss) / 2, (apart - loss) / 2, 1 - apart)
         outcomes = (Trinomial(1, 0, 0), Trinomial(0, 1, 0), Trinomial(0, 0, 1))
         sizes = [log_capitals(one if sign > 0 else one.mirrored, null, policy.bets) for one in outcomes]
-        return of_outcomes(pairs, chances, sizes)
+        return of_outcomes(pairs, chances, sizes, traffic.pair_effect)
 
     labels = Proof(lambda step: by_labels(step, -excluded, -1), level.safe(1 / (1 - AGREEMENT_WEIGHT)), labelled=True)
     agreement = Proof(

@@ -22,6 +22,7 @@ from gates.outcome import Outcome
 from gates.stats.alike import Alike
 from gates.stats.betting import Trinomial, divided, log_es_above_zero
 from gates.stats.exact import upper_tail
+from gates.stats.noise import Found
 from gates.stats.numerics import log_mean_exp, samples_to_settle
 from gates.stats.restarts import Late, Restarts
 from gates.stats.share import ShareState, below
@@ -50,6 +51,11 @@ class PairedAccuracyState:
     def learnt(self) -> float:
         """The number of labelled disagreements that came together, for the next release."""
         return self.alike.learnt
+
+    @property
+    def found(self) -> Found | None:
+        """How they come; None before the first."""
+        return Found(self.learnt) if self.alike.count else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ _ACCURACY_SHADOW = GateKind(
     margins=("margin_points",),
     levers=_LEVERS,
     promise=Promise(Regression.ACCURACY, "margin_points"),
+    finds="pair",
 )
 _ACCURACY_OF_SLICE = GateKind(
     name="accuracy.shadow[SLICE]",

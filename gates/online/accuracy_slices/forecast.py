@@ -25,7 +25,7 @@ def race(asked: Asked[WatchedSlicesPolicy], traffic: Traffic, candidate: Candida
         return traffic.mirrored(step) * seen.share_ratio * asked_for
 
     def growth(step: PlannedStep) -> list[Growth]:
-        return of_losses(labelled(step), apart, loss, policy.bets)
+        return of_losses(labelled(step), apart, loss, policy.bets, traffic.pair_effect)
 
     enough = Minimum(lambda step: traffic.mirrored(step) * seen.share_ratio, policy.pairs_min)
     return Race(

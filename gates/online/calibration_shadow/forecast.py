@@ -24,7 +24,7 @@ def race(asked: Asked[CalibrationPolicy], traffic: Traffic, candidate: Candidate
         values = np.clip(spread * _POINTS + mean, -2, 2) - null
         jumps, each = (
             [np.log1p(values * (bet / (2 + null))).tolist() for bet in policy.bets],
-            traffic.labelled(step) / len(values),
+            traffic.labelled(step) / traffic.pair_effect / len(values),
         )
         return [walk((each, jump) for jump in sizes) for sizes in jumps]
 

@@ -30,7 +30,7 @@ def race(asked: Asked[CostPolicy], traffic: Traffic, candidate: Candidate) -> Ra
         jumps: list[Sequence[float]] = [
             log_capitals(Drawn().add(sign * value, 1.0), 1.0, null, _SPAN, policy.bets) for value in (1.0, -1.0)
         ]
-        return of_outcomes(labelled, chances, jumps)
+        return of_outcomes(labelled, chances, jumps, traffic.pair_effect)
 
     among = min(margin / apart, 0.999) if apart else 0.999
     safe = Proof(lambda step: growth(step, -among, -1), level.safe(1 / 0.9), labelled=True)

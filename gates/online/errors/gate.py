@@ -20,7 +20,7 @@ from gates.online.noise import as_begun, heard, words
 from gates.outcome import Outcome
 from gates.quick import quick
 from gates.stats.cap import Cap
-from gates.stats.noise import Noise
+from gates.stats.noise import Found, Noise
 from gates.stats.numerics import at_least, samples_to_settle
 from gates.stats.ratio import Arms, RatioBounds, RatioState, RatioTest
 from gates.stats.share import ShareState, below
@@ -62,6 +62,11 @@ class ErrorsState:
     def learnt(self) -> float:
         """The number of errors that came together, for the next release."""
         return max(self.spread.learnt, self.own_spread.learnt)
+
+    @property
+    def found(self) -> Found | None:
+        """How they come; None before the first."""
+        return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property
     def suspicions(self) -> int:

@@ -8,7 +8,7 @@ from gates.kind import Asked
 from gates.online.floors.policy import FloorPolicy
 from gates.online.slices import CLASS
 from gates.stats.growth import Growth
-from gates.stats.share import above, below
+from gates.stats.share import ShareTest, above, below
 from gates.verdict import Stage
 
 _USUAL = 0.5  # of what is allowed: a floor that the service keeps well
@@ -26,14 +26,18 @@ def race(asked: Asked[FloorPolicy], traffic: Traffic, candidate: Candidate) -> R
         return traffic.mirrored(step) * traffic.label_ratio * part
 
     def worse(step: PlannedStep) -> list[Growth]:
-        return of_losses(labelled(step), max(traffic.disagreement_ratio, loss), loss, policy.bets)
+        apart = max(traffic.disagreement_ratio, loss)
+        return of_losses(labelled(step), apart, loss, policy.bets, traffic.pair_effect)
+
+    def of_mistakes(step: PlannedStep, test: ShareTest) -> list[Growth]:
+        return of_share(labelled(step), mistakes, test, traffic.pair_effect)
 
     missed, kept = above(policy.ceiling, policy.grid), below(policy.ceiling)
     proofs = (
-        Proof(lambda step: of_share(labelled(step), mistakes, missed), level.harm(), labelled=True),
+        Proof(lambda step: of_mistakes(step, missed), level.harm(), labelled=True),
         Proof(worse, level.harm(), labelled=True),
     )
-    safe = Proof(lambda step: of_share(labelled(step), mistakes, kept), level.safe(), labelled=True)
+    safe = Proof(lambda step: of_mistakes(step, kept), level.safe(), labelled=True)
     enough = Minimum(labelled, policy.labels_min, labelled=True)
     return Race(
         gate=policy.name,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from gates.evidence import ArmCounts, Look
 from gates.quick import quick
-from gates.stats.noise import Noise
+from gates.stats.noise import Found, Noise
 from gates.stats.ratio import NO_ARMS, Arms, RatioBounds, RatioState
 from gates.stats.share import ShareState
 from gates.stats.spread import Spread
@@ -61,6 +61,11 @@ class LatencyState:
     def learnt(self) -> float:
         """The number of slow requests that came together, for the next release."""
         return self.spread.learnt
+
+    @property
+    def found(self) -> Found | None:
+        """How they come; None before the first."""
+        return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property
     def suspicions(self) -> int:
