@@ -155,8 +155,8 @@ class Apart:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How events come. ``effect``: how many count as one, because they come together. ``apart``: the ratio, less 1,
-    that two parts of stable differ by beyond chance; None where they do not, or nobody tells."""
+    """The way in which events come. ``effect``: how many count as one, because they come together. ``apart``: the
+    ratio, less 1, that two parts of stable differ by beyond chance; None where they do not, or nobody tells."""
 
     effect: float
     apart: float | None = None

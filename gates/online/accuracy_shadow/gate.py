@@ -54,7 +54,7 @@ class PairedAccuracyState:
 
     @property
     def found(self) -> Found | None:
-        """How they come; None before the first."""
+        """Return how they come; None before the first."""
         return Found(self.learnt) if self.alike.count else None
 
 

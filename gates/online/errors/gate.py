@@ -65,7 +65,7 @@ class ErrorsState:
 
     @property
     def found(self) -> Found | None:
-        """How they come; None before the first."""
+        """Return how they come; None before the first."""
         return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property

@@ -64,7 +64,7 @@ class LatencyState:
 
     @property
     def found(self) -> Found | None:
-        """How they come; None before the first."""
+        """Return how they come; None before the first."""
         return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property
