@@ -17,6 +17,7 @@ from gates.evidence import (
     PairProfile,
     Profile,
 )
+from gates.wording import pct
 
 LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
@@ -81,7 +82,7 @@ def _counts(look: Look) -> Iterator[str]:
     yield from _edges("latency_edges_ms", edges)
     if not any(fault.source == METRICS for fault in look.faults):
         if look.candidate_share > 0 and look.candidate is None:
-            yield f"candidate: no counts, though it served {look.candidate_share:.0%} of the traffic"
+            yield f"candidate: no counts, though it served {pct(look.candidate_share, 0)} of the traffic"
         if 0 < look.candidate_share < 1 and look.stable is None:
             yield "stable: no counts to compare with"
     arms = (("stable", look.stable), ("candidate", look.candidate), ("shadow", look.shadow), ("former", look.former))

@@ -28,12 +28,13 @@ class Whose(Protocol):
     def request_id(self) -> str: ...
 
 
-def pct(share: float) -> str:
-    """A share as a percentage with two significant digits: ``0.0012`` is ``0.12 %``."""
+def pct(share: float, digits: int | None = None) -> str:
+    """A share as a percentage with two significant digits, or so many decimals: ``0.0012`` is ``0.12 %``."""
     value = 100 * share
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g} %"
-    digits = max(0, min(4, 1 - math.floor(math.log10(abs(value)))))
+    if digits is None:
+        if value == 0 or not math.isfinite(value):
+            return f"{value:g} %"
+        digits = max(0, min(4, 1 - math.floor(math.log10(abs(value)))))
     return f"{value:.{digits}f} %"
 
 

@@ -22,6 +22,7 @@ from gates.stats.moved import distance, error, spent_by
 from gates.stats.uneven import Chances, Span, mean_bounds
 from gates.stats.watch import ShareWatch, WatchState, cap_of
 from gates.stats.weighted import Drawn
+from gates.wording import pct
 
 DAY_S: Final = 86_400.0
 CLASSES, CONFIDENCE, TOKENS = "classes", "confidence", "tokens"
@@ -264,7 +265,9 @@ def _accuracy(champion: Champion, policy: WatchPolicy) -> Asking | None:
     if fell is None:
         return None
     value, least = fell
-    reason = f"Of its recent labelled answers {value:.1%} were right; its accuracy is provably below {least:.1%}."
+    reason = (
+        f"Of its recent labelled answers {pct(value, 1)} were right; its accuracy is provably below {pct(least, 1)}."
+    )
     return Asking(Cause.ACCURACY, reason, value, least)
 
 
@@ -297,8 +300,8 @@ def told_of(champion: Champion, policy: WatchPolicy) -> str:
     parts = []
     if (accuracy := champion.quality.accuracy(policy)) is not None:
         parts.append(
-            f"right in {accuracy.value:.1%} of {accuracy.samples:,} labelled answers "
-            f"({accuracy.low:.1%} to {accuracy.high:.1%})"
+            f"right in {pct(accuracy.value, 1)} of {accuracy.samples:,} labelled answers "
+            f"({pct(accuracy.low, 1)} to {pct(accuracy.high, 1)})"
         )
     else:
         parts.append("no labels for its answers yet")

@@ -15,6 +15,7 @@ from controller.loop.crosscheck import asked
 from controller.ports.metrics import GatewayCounts
 from gates.evidence import Fault
 from gates.stats.share import ShareState
+from gates.wording import pct
 
 ALPHA: Final = 1e-6
 """The chance that a gateway that deals correctly is doubted in one step."""
@@ -75,7 +76,7 @@ def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
         yield Fault(
             Source.ROUTING,
             f"RouteNotServed: {name} sent {seen.candidate:,} of {seen.total:,} live requests "
-            f"({found:.2%}) to version {release.candidate.number}, but was told to send {share:.2%}: it "
+            f"({pct(found, 2)}) to version {release.candidate.number}, but was told to send {pct(share, 2)}: it "
             "does not route as it was told",
         )
 

@@ -55,7 +55,7 @@ class Lines:
         now_s = time.monotonic()
         if now_s - self._line_s >= _LINE_EVERY_S:
             self._line_s = now_s
-            say(said if share is None else f"{share:.0%}: {said}")
+            say(said if share is None else f"{100 * share:.0f} %: {said}")
 
     def close(self) -> None:
         """Nothing is left behind."""

@@ -107,7 +107,7 @@ def test_a_gateway_that_deals_otherwise_than_it_was_told_holds_the_release_and_b
     world.when(lambda: "routing" in world.release.faults)
     told = world.release.faults["routing"]
     assert told.startswith("RouteNotServed: memory sent ")
-    assert told.endswith(" to version 7, but was told to send 10.00%: it does not route as it was told")
+    assert told.endswith(" to version 7, but was told to send 10.00 %: it does not route as it was told")
     world.when_settled()
     assert (world.release.phase, world.release.blamed, world.weights) == (Phase.HELD, (), {"v6": 100})
 
@@ -117,7 +117,7 @@ def test_a_canary_that_nobody_is_dealt_to_is_not_taken_for_one_that_does_well(wo
     world.given(candidate=GOOD).when_phase(Phase.CANARY)
     world.service.dealt_by = replace(world.traffic.read("intent"), weights_pct={"6": 100.0})
     world.when(lambda: "routing" in world.release.faults)
-    assert "(0.00%) to version 7" in world.release.faults["routing"]
+    assert "(0.00 %) to version 7" in world.release.faults["routing"]
 
 
 def test_users_who_stay_with_their_version_are_no_draws(world):

@@ -18,6 +18,7 @@ from controller.adapters.local.records import Record, Records
 from controller.core.drills import Check
 from controller.errors import UsageError
 from gates.outcome import Outcome
+from gates.wording import pct
 from serving.contract import COLD_REQUESTS_METRIC, METRICS_ROUTE
 
 STOPPED_MS_MAX: Final = 400.0  # health checks of half a second are still answered
@@ -51,9 +52,8 @@ class Slowed:
         self._thread = threading.Thread(target=self._take_turns, name="drill")
         self._thread.start()
         share = 1 / (1 + _GO_SHARE)
-        return (
-            f"{', '.join(self.targets)} stopped for {self.stopped_ms:.0f} ms at a time, {share:.0%} of the time in all"
-        )
+        targets = ", ".join(self.targets)
+        return f"{targets} stopped for {self.stopped_ms:.0f} ms at a time, {pct(share, 0)} of the time in all"
 
     def _take_turns(self) -> None:
         try:

@@ -9,6 +9,7 @@ from controller.core.counted import counted
 from controller.report.data import Reliability, ReliabilityBin
 from controller.report.drawing import Scale, element, line, picture, text
 from controller.report.words import compact
+from gates.wording import pct
 
 WIDTH, HEIGHT = 452.0, 400.0
 _LEFT, _RIGHT = 54.0, 434.0
@@ -29,8 +30,8 @@ def reliability_diagram(found: Reliability, arm: str, title: str) -> Markup:
 def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
     for tick in _TICKS:
         yield line((_LEFT, y(tick)), (_RIGHT, y(tick)), "grid")
-        yield text(f"{100 * tick:.0f} %", _LEFT - 7, y(tick) + 4, class_="tick", anchor="end")
-        yield text(f"{100 * tick:.0f} %", x(tick), _COUNTS_BOTTOM + 17, class_="tick", anchor="middle")
+        yield text(pct(tick, 0), _LEFT - 7, y(tick) + 4, class_="tick", anchor="end")
+        yield text(pct(tick, 0), x(tick), _COUNTS_BOTTOM + 17, class_="tick", anchor="middle")
     yield line((x(0), y(0)), (x(1), y(1)), "diagonal")
     yield text("answers", _LEFT - 7, _COUNTS_BOTTOM, class_="tick", anchor="end")
     yield line((_LEFT, _COUNTS_BOTTOM), (_RIGHT, _COUNTS_BOTTOM), "axis")
@@ -41,7 +42,7 @@ def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
 def _bin(part: ReliabilityBin, arm: str, x: Scale, y: Scale, *, most: int) -> Iterator[Markup]:
     """A dot whose area grows with its count, its interval, and a bar for the count."""
     at, share = x(part.confidence), part.count / most
-    note = f"{counted(part.count, 'answer')}, {part.confidence:.1%} sure on average, {part.accuracy:.1%} right"
+    note = f"{counted(part.count, 'answer')}, {pct(part.confidence, 1)} sure on average, {pct(part.accuracy, 1)} right"
     low, high = _wilson(part.accuracy, part.count)
     yield line((at, y(low)), (at, y(high)), f"whisker {arm}")
     dot = element("title", note)
