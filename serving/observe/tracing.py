@@ -5,6 +5,7 @@ Imported only where a replica is told to trace. A span says who, when and how mu
 its own environment too: ``OTEL_EXPORTER_OTLP_HEADERS`` is where a collector's token belongs.
 """
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Final
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -24,7 +26,7 @@ from serving.contract import PREDICT_ROUTE, TRACE_PARENT_HEADER, TRACE_STATE_HEA
 from serving.messages import Outcome
 from serving.settings import TracingSettings
 
-_EXPORT_TIMEOUT_S: Final = 2.0
+_EXPORT_TIMEOUT_S: Final = 2.0  # where the environment names no other
 _SPANS_PATH: Final = "/v1/traces"
 _PROPAGATED: Final = [(name.encode(), name) for name in (TRACE_PARENT_HEADER, TRACE_STATE_HEADER)]
 _SERVER_SPAN: Final = f"POST {PREDICT_ROUTE}"
@@ -36,8 +38,10 @@ class Tracing:
     def __init__(self, settings: TracingSettings, model: str, version: str) -> None:
         assert settings.url is not None  # noqa: S101  (without one there is no tracing)
         endpoint = settings.url.rstrip("/")
+        told = any(os.environ.get(name) for name in (OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT))
         exporter = OTLPSpanExporter(
-            endpoint if endpoint.endswith(_SPANS_PATH) else endpoint + _SPANS_PATH, timeout=_EXPORT_TIMEOUT_S
+            endpoint if endpoint.endswith(_SPANS_PATH) else endpoint + _SPANS_PATH,
+            timeout=None if told else _EXPORT_TIMEOUT_S,
         )
         self._provider = TracerProvider(
             ParentBased(TraceIdRatioBased(settings.ratio)),

@@ -39,6 +39,7 @@ def running(built_package: Path, spans: Collector) -> Iterator[Replica]:
     """Traces only what its callers want traced."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        environment.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")  # a busy machine's collector takes its time
         environment.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret")
         with replica(built_package, "--trace-url", spans.url, "--trace-ratio", "0", version="7") as it:
             yield it
