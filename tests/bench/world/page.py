@@ -157,11 +157,7 @@ def _played(results: Results, origin: Origin) -> str:
             " without a hit cannot show that a share is below 2 %. Single gates, in thousands of simulated releases:"
         )
         said += " decisions [457](../decisions/0457-a-certificate-is-of-all-that-was-seen.md) and"
-        said += " [458](../decisions/0458-where-the-level-goes.md). Decision"
-        said += " [711](../decisions/0711-texts-that-are-alike.md) made pairs that are alike count as few: it has"
-        said += " the same releases before and after, as have [712](../decisions/0712-labels-of-complaints.md),"
-        said += " [713](../decisions/0713-the-bets-in-the-middle.md), [721](../decisions/0721-a-look-of-an-hour.md) and"
-        said += " [722](../decisions/0722-the-first-looks-at-labels.md)."
+        said += " [458](../decisions/0458-where-the-level-goes.md)."
     said += " The time of one look is that of the code that wrote this page."
     return said + (f" Not played: {'; '.join(missing)}.\n" if missing else "\n")
 
