@@ -124,11 +124,13 @@ def test_a_page_of_what_was_played_so_far_says_so_and_tells_no_figure_that_it_ha
         EXPOSED["P95 +20 %"].name: [Played(replace(ended, failed_at=at), never) for at in (15, 16)],
         EQUAL.name: [Played(replace(ended, failed_at=None), never)] * 40,
     }
-    text = "\n".join(page._lines(results, bars(results, 1.5), page.Origin("d1g357", "abc1234", 55_870)))
+    text = "\n".join(page._lines(results, bars(results, (1.5, 2.25)), page.Origin("d1g357", "abc1234", 55_870)))
     assert "**What was played:** 42 releases, by the gates and worlds of commit abc1234 (digest d1g357)." in text
     assert "That is part of 55,870" in text
     assert "Not played: " in text
     assert "slow runs of 2" in text
+    assert "| one look, all gates, after 10 million requests | 1.5 ms | <= 2 | yes |" in text
+    assert "| one look of thirty classes and five tags | 2.25 ms |" in text
     assert "| equal, rolled back: equal | 0 % of 40 (0 to 8.81) | <= 0.5 | yes |" in text
     assert "| P95 +20 %, 5 %: median, after the warm-up | 12.5 min (12 to 13) | <= 12 | **no** |" in text
     assert "| P95 +20 %, 5 %: median | 15.5 min (15 to 16) |" in text
