@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from controller.errors import ConflictError, PermanentError, TransientError, Usa
 from tests.certificates import Authority, Pair
 from tests.contracts.traffic import V6_ONLY
 from tests.fakes.kubernetes import FakeCluster, writes
+from tests.fakes.kubernetes.rights import Access
 from tests.kubernetes.test_traffic import CHANGED, SITE, Edits, World, git_applies, name_of, world
 
 __all__ = ["world"]  # a fixture
@@ -90,6 +92,31 @@ def test_7_the_gateways_word_is_waited_for(world: World, traffic: KubernetesTraf
     repeated = roll_back()
     assert repeated.table.generation == 4
     assert world.backends == {"intent-v6": 10000}
+
+
+def test_a_rollback_that_is_written_is_no_failure_though_nobody_can_confirm_it(
+    traffic: KubernetesTraffic, roll_back: RollBack, cluster: FakeCluster
+) -> None:
+    """The API server goes away right after the write. An error would make the person on call doubt what is done."""
+    seen: list[str] = []
+    away = threading.Event()
+
+    def is_after_the_write(access: Access) -> bool:
+        seen.append(access.verb)
+        return seen[-2:] == ["patch", "get"]
+
+    with ExitStack() as outage:
+
+        def leave() -> None:
+            outage.enter_context(cluster.away())
+            away.set()
+
+        cluster.faults.meanwhile(leave, concerns=is_after_the_write)
+        result = roll_back()
+        assert away.wait(10)
+    assert not result.accepted
+    assert (dict(result.table.weights_pct), result.table.generation) == ({"6": 100.0}, 3)
+    assert roll_back().table.generation == 4  # the route has the third
 
 
 def test_the_controller_goes_on_from_a_rollback(world: World, traffic: KubernetesTraffic, roll_back: RollBack) -> None:
@@ -166,6 +193,7 @@ def test_a_table_that_was_never_written_is_said(world: World, roll_back: RollBac
         ({"clusters": []}, "cluster 'fake'"),
         ({"contexts": None}, "context 'fake'"),
         ({"users": [{"name": "other"}]}, "user 'user'"),
+        ({"clusters": ["fake"]}, "is not written as a kubeconfig: see"),
     ],
 )
 def test_a_kubeconfig_that_says_too_little(kubeconfig: Path, change: dict[str, object], problem: str) -> None:
@@ -191,15 +219,20 @@ def test_credentials_of_a_clouds_program_and_of_a_file(
     for user in ({"exec": plugin}, {"tokenFile": "token"}):
         kubeconfig.write_text(yaml.safe_dump({**document, "users": [{"name": "user", "user": user}]}))
         assert roll_back().table.weights_pct == {"6": 100.0}
-    broken = {"exec": {**plugin, "args": ["-c", "raise SystemExit(1)"]}}
-    kubeconfig.write_text(yaml.safe_dump({**document, "users": [{"name": "user", "user": broken}]}))
-    with pytest.raises(UsageError, match="gave no credentials"):
-        roll_back()
+    for broken, problem in (
+        ({**plugin, "args": ["-c", "raise SystemExit(1)"]}, "gave no credentials"),
+        ({"command": sys.executable}, "exec: 'apiVersion' is missing"),
+        ({**plugin, "env": [{"name": "ZONE"}]}, "exec: 'value' is missing"),
+    ):
+        kubeconfig.write_text(yaml.safe_dump({**document, "users": [{"name": "user", "user": {"exec": broken}}]}))
+        with pytest.raises(UsageError, match=problem):
+            roll_back()
 
 
-def test_certificates_that_cannot_be_used_are_said(kubeconfig: Path) -> None:
+@pytest.mark.parametrize("data", [base64.b64encode(b"none").decode(), "cut of"])
+def test_certificates_that_cannot_be_used_are_said(kubeconfig: Path, data: str) -> None:
     document = yaml.safe_load(kubeconfig.read_text())
-    cluster = {"server": "https://127.0.0.1:1", "certificate-authority-data": base64.b64encode(b"none").decode()}
+    cluster = {"server": "https://127.0.0.1:1", "certificate-authority-data": data}
     kubeconfig.write_text(yaml.safe_dump({**document, "clusters": [{"name": "fake", "cluster": cluster}]}))
     with pytest.raises(UsageError, match="its certificates cannot be used"):
         roll_back_route(account_of(kubeconfig, None, None), "intent", ADA, name_of, lambda model: model)

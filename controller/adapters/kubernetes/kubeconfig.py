@@ -1,4 +1,5 @@
-"""The kubeconfig of whoever is on call, read by the standard library where it is written as `kubectl` writes it."""
+"""The kubeconfig of the person on call, read with the standard library alone if it is written as `kubectl` writes
+it."""
 
 import re
 from collections.abc import Mapping
@@ -12,25 +13,25 @@ _KEY: Final = re.compile(r"([A-Za-z][A-Za-z0-9._/-]*):(?: +(\S.*))?")
 _PLAIN: Final = re.compile(r"(?:--)?[A-Za-z/][A-Za-z0-9/+=_.@:,%~-]*(?<!:)")
 _QUOTED: Final = re.compile(r"\"([ !#-\[\]-~]*)\"|'([ -&(-~]*)'")
 _WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, "{}": {}, "[]": []}
-_OTHER_WORDS: Final = frozenset({"yes", "no", "on", "off", *_WORDS})  # in any case, they are values and no text
+_OTHER_WORDS: Final = frozenset({"yes", "no", "on", "off", *_WORDS})  # values in YAML and no text, in any letter case
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A server, and as whom it is asked. ``user`` is what the kubeconfig says of him."""
+    """The address of a server, and the credentials to use there. ``user`` is the kubeconfig's entry for the user."""
 
     server: str
     namespace: str
     cluster: Mapping[str, Any]
     user: Mapping[str, Any]
-    folder: Path  # that relative paths in the kubeconfig begin at
+    folder: Path  # where relative paths in the kubeconfig begin
 
 
 def account_of(kubeconfig: Path, context: str | None, namespace: str | None) -> Account:
-    """The account of the current context, or of the one named.
+    """Return the account of the kubeconfig's current context, or of ``context``.
 
     Raises:
-        UsageError: the file cannot be read, or says too little.
+        UsageError: the file cannot be read, or lacks something that is needed.
     """
     try:
         document = values_of(kubeconfig.read_text(encoding="utf-8"))
@@ -47,8 +48,12 @@ def account_of(kubeconfig: Path, context: str | None, namespace: str | None) -> 
         )
     except (OSError, ValueError) as error:
         raise UsageError(f"kubeconfig {kubeconfig}: {in_words(error)}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"kubeconfig {kubeconfig}: {error} is missing: `kubectl config view` shows it") from error
+    except KeyError as error:
+        raise UsageError(f"kubeconfig {kubeconfig}: {error} is missing: see `kubectl config view`") from error
+    except (TypeError, AttributeError) as error:
+        raise UsageError(
+            f"kubeconfig {kubeconfig}: is not written as a kubeconfig: see `kubectl config view`"
+        ) from error
 
 
 def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
@@ -59,11 +64,13 @@ def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, An
 
 
 def values_of(text: str) -> Any:
-    """The values of a kubeconfig. The library for YAML takes longer to import than a rollback does to be written, so it
-    reads what is written otherwise than `kubectl` does.
+    """Return the content of a kubeconfig.
+
+    The YAML library takes longer to import than a rollback takes to be written. So it reads only files that are not
+    written as `kubectl` writes them.
 
     Raises:
-        ValueError: it is not YAML, or more of it than is read.
+        ValueError: the text is not YAML, or uses YAML that is not supported.
     """
     try:
         return block_values(text)
@@ -74,14 +81,14 @@ def values_of(text: str) -> Any:
 
 
 class UnusualError(Exception):
-    """The text has something that only a whole reader of YAML understands."""
+    """The text has something that only a complete YAML parser understands."""
 
 
 def block_values(text: str) -> Any:
-    """The values of mappings and lists in block style, whose texts stand on one line each.
+    """Return the content of mappings and lists in block style, in which each text is on one line.
 
     Raises:
-        UnusualError: there is anything else in it.
+        UnusualError: the text has anything else.
     """
     reader = _Reader(text)
     found = reader.value()
@@ -91,7 +98,7 @@ def block_values(text: str) -> Any:
 
 
 class _Reader:
-    """Reads lines from the last to the first of ``left``: indentation and content."""
+    """Reads ``left`` from its last line to its first; each line is an indentation and a content."""
 
     def __init__(self, text: str) -> None:
         lines = [line for line in text.split("\n") if line.strip(" ") and not line.startswith("#")]
@@ -113,7 +120,7 @@ class _Reader:
         return found
 
     def _of_key(self, indent: int) -> Any:
-        """The value on the lines that follow; a list may stand as far to the left as its key."""
+        """Return the value on the lines below a key. A list may have the same indentation as its key."""
         if not self.left:
             return None
         below, content = self.left[-1]
@@ -133,7 +140,7 @@ class _Reader:
         return found
 
     def _text(self, text: str, indent: int) -> Any:
-        if self.left and self.left[-1][0] > indent:  # it goes on there
+        if self.left and self.left[-1][0] > indent:  # the text continues on the next line
             raise UnusualError
         if text in _WORDS:
             return _WORDS[text] if text not in ("{}", "[]") else type(_WORDS[text])()

@@ -1,6 +1,6 @@
-"""One request after another to an API server by a kubeconfig, with the standard library alone: for whoever is on call.
+"""A client for the API server that uses a kubeconfig and only the standard library: for the person on call.
 
-The client library takes a third of a second to import, which a rollback does not have.
+The usual client library takes a third of a second to import, which is too long for a rollback.
 """
 
 import base64
@@ -25,7 +25,8 @@ _SAID_MAX: Final = 300
 
 
 class LoneClient:
-    """One connection, kept. Use as a context: what had to be written for it goes with it."""
+    """One connection, kept open; requests go one after another. Use it as a context manager: files that were written
+    for the connection are deleted at the end."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -45,10 +46,10 @@ class LoneClient:
     def ask(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
     ) -> tuple[int, dict[str, Any]]:
-        """The status code and the JSON object of the answer.
+        """Return the status code of the answer, and its JSON object.
 
         Raises:
-            TransientError: there is none.
+            TransientError: no answer came, or its content is not JSON.
         """
         headers = self._headers | ({"content-type": content_type} if body is not None else {})
         try:
@@ -81,9 +82,9 @@ class LoneClient:
     def _context(self, user: Mapping[str, Any]) -> ssl.SSLContext:
         cluster = self._account.cluster
         data = cluster.get("certificate-authority-data")
-        held = None if data is None else base64.b64decode(data).decode("ascii")
         file = cluster.get("certificate-authority")
         try:
+            held = None if data is None else base64.b64decode(data).decode("ascii")
             context = ssl.create_default_context(
                 cafile=None if file is None else str(self._account.folder / file), cadata=held
             )
@@ -97,9 +98,10 @@ class LoneClient:
         return context
 
     def _file(self, user: Mapping[str, Any], name: str) -> Path | None:
-        """A file of the user's: his own, or one for this process alone with what the kubeconfig holds."""
+        """Return the file of a certificate or key: the one that the kubeconfig names, or a private temporary file with
+        the data that the kubeconfig holds. None if it has neither."""
         if (data := user.get(f"{name}-data")) is not None:
-            import tempfile  # so much of the standard library is behind it that most do without
+            import tempfile  # it imports much of the standard library, and most kubeconfigs do not need it
 
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="serin-")))
             file = folder / name
@@ -109,12 +111,16 @@ class LoneClient:
         return self._account.folder / user[name] if name in user else None
 
     def _by_plugin(self, plugin: Mapping[str, Any]) -> dict[str, Any]:
-        """The credentials that a cloud's own program gives, such as `aws eks get-token`."""
+        """Return the credentials that a cloud's own program prints, such as `aws eks get-token`. Raises UsageError if
+        it fails."""
         import subprocess
 
-        command = [str(plugin["command"]), *(str(one) for one in plugin.get("args") or ())]
-        info = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
-        env = {**os.environ, **{one["name"]: one["value"] for one in plugin.get("env") or ()}}
+        try:
+            command = [str(plugin["command"]), *(str(one) for one in plugin.get("args") or ())]
+            info = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
+            env = {**os.environ, **{one["name"]: one["value"] for one in plugin.get("env") or ()}}
+        except KeyError as error:
+            raise UsageError(f"kubeconfig: exec: {error} is missing: see `kubectl config view`") from error
         env["KUBERNETES_EXEC_INFO"] = json.dumps(info)
         try:
             done = subprocess.run(command, env=env, stdout=subprocess.PIPE, timeout=_PLUGIN_WITHIN_S, check=True)
@@ -129,7 +135,7 @@ class LoneClient:
 
 
 class _Https(http.client.HTTPSConnection):
-    """With a name of its own for the certificate, where the address is another."""
+    """An HTTPS connection whose certificate may be for a name other than the host's (``tls-server-name``)."""
 
     def __init__(self, host: str, port: int | None, context: ssl.SSLContext, name: str | None) -> None:
         super().__init__(host, port, timeout=_TIMEOUT_S, context=context)
@@ -142,16 +148,18 @@ class _Https(http.client.HTTPSConnection):
 
 
 def route_path(namespace: str, name: str) -> str:
-    """The path of an HTTPRoute."""
+    """Return the path of an HTTPRoute."""
     return f"/apis/gateway.networking.k8s.io/v1/namespaces/{quote(namespace)}/httproutes/{quote(name)}"
 
 
 def taken(status: int, document: Mapping[str, Any], doing: str) -> Mapping[str, Any]:
-    """The object of an answer.
+    """Return the object of a successful answer.
 
     Raises:
-        ConflictError: one of a patch's tests failed, or somebody else wrote.
-        TransientError, PermanentError, UsageError: it is refused; with the server's own words.
+        ConflictError: one of a patch's tests failed, or somebody else wrote at the same time.
+        UsageError: the object does not exist.
+        PermanentError: the kubeconfig's user may not do it.
+        TransientError: it is refused for another reason. All errors have the server's own words.
     """
     if status < 300:
         return document

@@ -1,4 +1,5 @@
-"""The on-call rollback on a cluster: a kubeconfig that may get and patch one route, and nothing else alive.
+"""The on-call rollback on a cluster. It needs only a kubeconfig that may get and patch one route; nothing else has to
+run.
 
 Standard library only, and quick to import.
 """
@@ -12,19 +13,19 @@ from controller.adapters.kubernetes.kubeconfig import Account
 from controller.adapters.kubernetes.lone import LoneClient, route_path, taken
 from controller.adapters.kubernetes.objects.route import GENERATION, NameOf, annotations_of, rolled_back, table_of
 from controller.core.traffic import HUNDRED_PCT, Override, TrafficTable
-from controller.errors import ConflictError, UsageError
+from controller.errors import ConflictError, TransientError, UsageError
 from controller.naming import model_named, version_named
 
 MANAGER: Final = "serin-rollback"
 _TRIES: Final = 5
 _CONFIRM_WITHIN_S: Final = 0.5
-_CONFIRM_FIRST_S: Final = 0.02  # before the gateways are first asked; each time twice as long
+_CONFIRM_FIRST_S: Final = 0.02  # the first wait between two looks at the route's status; each is twice the last
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRolledBack:
-    """``elapsed_ms``: from the call to the server's word that the route is written. ``accepted``: within half a second
-    of that, every gateway of the route said that it took the table up."""
+    """``elapsed_ms``: from the call to the server's answer that the route is written. ``accepted``: within half a
+    second after that, every gateway of the route reported that it has loaded the table."""
 
     table: TrafficTable
     accepted: bool
@@ -39,17 +40,17 @@ def roll_back_route(
     route_name: Callable[[str], str],
     to_version: str | None = None,
 ) -> RouteRolledBack:
-    """Send every request of the model to its known good version (or ``to_version``), past the controller: one write of
-    one object.
+    """Send every request of the model to its known good version (or to ``to_version``) without the controller, by one
+    write of one object.
 
-    Safe to repeat. Where somebody else writes at the same time, the route is read again. The controller finds the
-    override and takes it up before it writes again.
+    Safe to repeat. If somebody else writes at the same time, the route is read again. The controller finds the override
+    and takes note of it before it writes again.
 
     Raises:
-        UsageError: there is nowhere to go: no such route, no known good version; or a name that none can have.
-        PermanentError: the route's annotations are damaged, or the kubeconfig may not do it.
+        UsageError: there is no such route or no known good version, or a name is not allowed.
+        PermanentError: the route's annotations are damaged, or the kubeconfig's user may not do it.
         TransientError: the API server does not answer.
-        ConflictError: others write it all the time.
+        ConflictError: others keep writing the route.
     """
     began_s = time.perf_counter()
     model_named(model)
@@ -84,7 +85,7 @@ def _target(model: str, route: Mapping[str, Any], override: Override, to_version
 
 
 def _patch(route: Mapping[str, Any], table: TrafficTable, name_of: NameOf) -> list[dict[str, Any]]:
-    """Nothing of it is done unless the generation is still the one that was read."""
+    """Return a patch that changes nothing unless the generation is still the one that was read."""
     version = next(iter(table.weights_pct))
     rules = rolled_back(route["spec"]["rules"], table.model, version, table.generation, name_of)
     annotations = annotations_of(table, rules, name_of)
@@ -101,11 +102,15 @@ def _annotation(key: str) -> str:
 
 
 def _is_accepted(client: LoneClient, path: str, written: Mapping[str, Any]) -> bool:
-    """Return whether the gateways say before long that they have taken it up; it is written either way."""
+    """Return whether the gateways soon report that they have loaded the table. It is written either way, so a server
+    that no longer answers is no error here: it would look like a rollback that failed."""
     wanted = written["metadata"]["generation"]
     deadline_s, pause_s = time.monotonic() + _CONFIRM_WITHIN_S, _CONFIRM_FIRST_S
     while True:
-        status, route = client.ask("GET", path)
+        try:
+            status, route = client.ask("GET", path)
+        except TransientError:
+            return False
         if status != 200:
             return False
         parents = (route.get("status") or {}).get("parents") or ()
