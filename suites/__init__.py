@@ -1,1 +1,1 @@
-"""Labelled cases of a user's own: their file format, and how a running model is asked them."""
+"""Labelled cases of a user's own: their file format, and how a running model answers them; steady traffic."""

@@ -1,4 +1,4 @@
-"""The file format of a suite: JSON Lines, one labelled case a line."""
+"""The file format of a suite: JSON Lines, with one labelled case on each line."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from serving.text.printable import shown
 _FIELDS = {"id", "text", "label", "slices", "inclusion_probability"}
 _REQUIRED = ("id", "text", "label")
 BYTES_MAX = 2**26
-"""Of a file: some hundred thousand cases. A replica is asked each of them."""
+"""The size limit of a file: room for some hundred thousand cases. A replica is asked each of them."""
 NAME_CHARS_MAX = 1_000
 
 
 class SuiteError(ValueError):
-    """A suite file that cannot be used; names the file, the line and the field."""
+    """A suite file that cannot be used. The message names the file, the line and the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One text and its true label. ``slices`` are names of groups that a policy may set floors for.
+    """One text and its true label. ``slices``: the names of groups that a policy may set floors for.
 
-    ``inclusion_probability``: of the case being in the suite, where rare classes or doubtful texts were drawn more
-    often than others. ``place`` is where it was read, for messages.
+    ``inclusion_probability``: the chance that this case was chosen for the suite, above 0 and up to 1, if rare classes
+    or doubtful texts were chosen more often than others. ``place``: the file and the line, for messages.
     """
 
     id: str
@@ -37,13 +37,13 @@ class Case:
 
     @property
     def named(self) -> str:
-        """``cases.jsonl, line 7, case 'c7'``: what a message begins with."""
+        """Return the beginning of a message about the case: ``cases.jsonl, line 7, case 'c7'``."""
         return f"{self.place}, case {shown(self.id)!r}" if self.place else f"case {shown(self.id)!r}"
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A file of cases as it was read: ``sha256`` is that of its bytes."""
+    """A file of cases as it was read. ``sha256`` is the digest of its bytes."""
 
     name: str
     sha256: str
@@ -51,7 +51,8 @@ class Suite:
 
 
 def cases_of(suites: Sequence[Suite]) -> tuple[Case, ...]:
-    """All suites' cases. Ids differ within a file; two files may use the same, so the file's name goes before."""
+    """Return the cases of all suites. Ids are unique only within a file, so if there are several files, the file's name
+    is put before each id."""
     if len(suites) == 1:
         return suites[0].cases
     names = [suite.name for suite in suites]
@@ -65,7 +66,7 @@ def cases_of(suites: Sequence[Suite]) -> tuple[Case, ...]:
 
 
 def refuse_two_labels(one: Case, other: Case) -> None:
-    """Raises SuiteError where two cases with the same text have two labels: at least one of them is wrong."""
+    """Raise SuiteError if two cases with the same text have different labels: at least one of them is wrong."""
     if one.label != other.label:
         raise SuiteError(
             f"{other.named}: its text is that of {one.named}, which is labelled {shown(one.label)!r}, but "
@@ -74,11 +75,11 @@ def refuse_two_labels(one: Case, other: Case) -> None:
 
 
 def load(path: Path) -> Suite:
-    """The file, with every case in order.
+    """Return the suite in the file, with its cases in order.
 
     Raises:
-        SuiteError: the file is missing, empty, or a line is not a case; or two cases share an id, or have one text
-            with two labels.
+        SuiteError: the file is missing or empty, a line is not a case, two cases share an id, or one text has two
+            labels.
     """
     try:
         content = read_bounded(path, BYTES_MAX)
@@ -108,7 +109,7 @@ def _parse(where: str, line: bytes) -> Case:
     unknown = sorted(set(document) - _FIELDS)
     if unknown:
         raise SuiteError(f"{where}: unknown field {shown(unknown[0])!r}; a case has {', '.join(sorted(_FIELDS))}")
-    if type(document.get("label")) is int:  # of classes that are called 0 and 1, as wherever labels are read
+    if type(document.get("label")) is int:  # classes may be called 0 and 1, here as wherever labels are read
         document["label"] = str(document["label"])
     for name in _REQUIRED:
         if not (isinstance(document.get(name), str) and document[name].strip()):

@@ -14,11 +14,11 @@ import httpx
 
 from serving.contract import MODEL_VERSION_HEADER, REQUEST_ID_HEADER
 
-RATE_PER_S_MAX: Final = 200.0  # one process sends no more evenly
+RATE_PER_S_MAX: Final = 200.0  # the most that one process can send evenly
 FOR_S_MAX: Final = 3_600.0
 IN_FLIGHT_MAX: Final = 64
 TIMEOUT_S: Final = 10.0
-FAILED_MAX: Final = 10_000  # of which it is kept when they were asked
+FAILED_MAX: Final = 10_000  # how many failed requests are kept with their times
 _QUOTED: Final = 80
 
 
@@ -34,7 +34,8 @@ Text = TypeVar("Text", bound=Written)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where requests go, how many a second, and for how long. ``headers``: of each, by its number from 1."""
+    """Where requests go, how many a second, and for how long. ``headers`` returns those of a request by its number,
+    from 1."""
 
     url: str
     rate_per_s: float
@@ -42,7 +43,7 @@ class Plan:
     headers: Callable[[int], Mapping[str, str]] = lambda _: {}
 
     def __post_init__(self) -> None:
-        """Raises ValueError: the rate or the time is not above 0, or beyond what a load may have."""
+        """Raises ValueError if the rate or the time is not above 0, or is larger than a load may have."""
         for name, value, most in (
             ("rate_per_s", self.rate_per_s, RATE_PER_S_MAX),
             ("for_s", self.for_s, FOR_S_MAX),
@@ -52,7 +53,7 @@ class Plan:
 
 
 class Failed(NamedTuple):
-    """A request without an answer that is a success: when it was asked and ended (monotonic), and how."""
+    """A request that got no successful answer: when it was sent and when it ended (monotonic), and how."""
 
     asked_s: float
     ended_s: float
@@ -61,7 +62,7 @@ class Failed(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of what happened so far. Times of answers are those of successes, as the client saw them."""
+    """The counts of what has happened so far. ``took_ms``: the times of successful answers, as the client saw them."""
 
     sent: int = 0
     failures: collections.Counter[str] = field(default_factory=collections.Counter)  # by status or kind of error
@@ -71,7 +72,8 @@ class Tally:
     took_ms: "array[float]" = field(default_factory=lambda: array("d"))
 
     def quantile_ms(self, share: float) -> float | None:
-        """Return the time within which this share of the answers came, by nearest rank; None: there was no answer."""
+        """Return the time in ms within which this share (0 to 1) of the answers came, by nearest rank; None if none
+        came."""
         if not self.took_ms:
             return None
         ordered = sorted(self.took_ms)
@@ -79,12 +81,13 @@ class Tally:
 
 
 class Load(Generic[Text]):
-    """Sends requests at a constant rate, whatever the answers take."""
+    """Sends requests at a constant rate, however long the answers take."""
 
     def __init__(
         self, plan: Plan, texts: Iterator[Text], answered: Callable[[Text, str, str], None] = lambda *_: None
     ) -> None:
-        """``texts``: without an end. ``answered`` hears of each success: the text, the request's id, the version."""
+        """``texts`` never ends. ``answered`` is called for each success, with the text, the request's id and the
+        version."""
         self.tally = Tally()
         self._plan = plan
         self._texts = texts
@@ -92,7 +95,8 @@ class Load(Generic[Text]):
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Send until the plan's time is over or ``stopping`` is set; then wait for the answers under way."""
+        """Send until the plan's time is over or ``stopping`` is set; then wait for the answers that are still to
+        come."""
         limits = httpx.Limits(max_connections=IN_FLIGHT_MAX, max_keepalive_connections=IN_FLIGHT_MAX)
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, limits=limits) as client:
             await self._send(client, stopping)
@@ -121,7 +125,7 @@ class Load(Generic[Text]):
         except httpx.HTTPError as error:
             self._failed(type(error).__name__, asked_s)
             return
-        if not answer.is_success:  # a redirect is not followed: it is no answer
+        if not answer.is_success:  # also a redirect, which is not followed
             self._failed(f"{answer.status_code} {answer.text[:_QUOTED]}".strip(), asked_s)
             return
         self.tally.took_ms.append(1_000 * (time.monotonic() - asked_s))
@@ -136,7 +140,7 @@ class Load(Generic[Text]):
 
 
 async def _until(at_s: float, stopping: asyncio.Event) -> None:
-    """Wait for the moment, or until it is over before."""
+    """Wait until the monotonic time ``at_s``, or until ``stopping`` is set."""
     wait_s = at_s - time.monotonic()
     if wait_s > 0:
         try:

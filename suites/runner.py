@@ -1,4 +1,4 @@
-"""Ask a model the cases of a suite, and keep what it answered in the form that the gates judge."""
+"""Asks a model the cases of a suite, and returns its answers in the form that the gates judge."""
 
 import difflib
 import unicodedata
@@ -15,16 +15,18 @@ _CLASSES_TOLD: Final = 12
 _LEFT_OUT: Final = frozenset({"Mn", "Cc", "Cf", "Zs", "Zl", "Zp"})
 
 Predict = Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
-"""Texts to class probabilities, one mapping (label -> probability) a text, in order."""
+"""Texts to class probabilities: one mapping (label -> probability) for each text, in order."""
 Read = Callable[[Sequence[str]], Sequence[object]]
-"""Texts to what a tokenizer makes of them: equal where the model cannot tell two texts apart."""
+"""Texts to what a tokenizer makes of each: equal for texts that the model cannot tell apart."""
 
 
 def run(cases: Sequence[Case], predict: Predict) -> tuple[SuiteResult, ...]:
-    """The model's answer to every case, in order. A label that it does not have is an answer that is wrong.
+    """Return the model's answer to every case, in order. If the model does not have a case's label, its answer is
+    wrong.
 
     Raises:
-        SuiteError: the model answered another number of texts than it was asked, or with other classes than before.
+        SuiteError: the model gave more or fewer answers than it was asked texts, or answered with other classes than
+            before.
     """
     results: list[SuiteResult] = []
     classes: tuple[str, ...] = ()
@@ -38,10 +40,11 @@ def run(cases: Sequence[Case], predict: Predict) -> tuple[SuiteResult, ...]:
 
 
 def with_repeats(cases: Sequence[Case], results: Sequence[SuiteResult], read: Read) -> tuple[SuiteResult, ...]:
-    """The results, of which each says whether a case before it has the same text, as ``read`` takes it.
+    """Return the results, in which ``same_text_as`` names the first case with the same label whose text ``read`` takes
+    for the same.
 
-    Texts that differ by more than case, accents or spaces and have different labels stay two cases though a tokenizer
-    reads them as one: it is the version that cannot tell them apart, and it is wrong in one of them.
+    A tokenizer may also read two texts as one that differ by more than case, accents or spaces. If they have different
+    labels, they stay two cases: it is the version that cannot tell them apart, and it is wrong in one of them.
 
     Raises:
         SuiteError: one text has two labels; names both cases.
@@ -60,17 +63,17 @@ def with_repeats(cases: Sequence[Case], results: Sequence[SuiteResult], read: Re
 
 
 def loosely(text: str) -> str:
-    """The text without what many tokenizers leave out: case, accents, spaces, control and format characters."""
+    """Return the text without what many tokenizers leave out: case, accents, spaces, control and format characters."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in letters if unicodedata.category(letter) not in _LEFT_OUT)
 
 
 def check_classes(cases: Sequence[Case], *sides: Sequence[SuiteResult]) -> None:
-    """Hold the cases' labels against the classes of the versions that were asked.
+    """Check that each case's label is a class of at least one of the versions that were asked.
 
     Raises:
-        SuiteError: a label is a class of none of them, so that no answer could be right: names the case, its line,
-            and the nearest class.
+        SuiteError: a label is a class of none of them, so that no answer could be right. Names the case, its line, and
+            the nearest class.
     """
     known = {name for side in sides for result in side[:1] for name in result.classes}
     unknown = [case for case in cases if case.label not in known]

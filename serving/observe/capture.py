@@ -3,9 +3,10 @@
 What does not fit or cannot be delivered is dropped and counted. One background thread sends batches; it sleeps while
 there is nothing to send.
 
-How large a share of the requests is sampled is the controller's to say, in its answer to each batch. Who has nothing to
-send asks with an empty one now and then, so that a share that grows again is heard of within `ASKS_EVERY_S`, however
-small it was. While no controller answers, or one of an older release that says nothing, the last one stays.
+The controller decides how large a share of the requests is sampled, and says so in its answer to each batch. A replica
+that has nothing to send sends an empty batch every `ASKS_EVERY_S` seconds, so that it soon learns of a larger share,
+however small its own is. If no controller answers, or one of an older release that does not say, the share stays as it
+is.
 """
 
 import json
@@ -27,11 +28,11 @@ _log = logging.getLogger(__name__)
 QUEUE_PREDICTIONS_MAX: Final = 10_000
 BATCH_PREDICTIONS_MAX: Final = 500
 _BATCH_WAIT_S: Final = 0.25
-_BACKOFFS_S: Final = (0.25, 0.5, 1.0)  # one attempt more than waits
+_BACKOFFS_S: Final = (0.25, 0.5, 1.0)  # between attempts, of which there is one more
 
 
 class DropReason(StrEnum):
-    """The reason that a sampled prediction never reached the controller."""
+    """The reason why a sampled prediction never reached the controller."""
 
     FULL = "full"  # the queue had no place: the controller is slower than the traffic
     UNDELIVERABLE = "undeliverable"  # every attempt failed, or the controller refused the batch
@@ -39,7 +40,8 @@ class DropReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CapturedPrediction:
-    """One sampled prediction. The text itself is there only if the operator asked for it, and leaves redacted."""
+    """One sampled prediction. It has the text only if the operator asked for texts, and a text is redacted before it
+    leaves."""
 
     request_id: str
     model: str
@@ -57,7 +59,7 @@ class CapturedPrediction:
 
 
 class CaptureCounts(Protocol):
-    """The counter of what was delivered and what was given up."""
+    """The counters of predictions that were delivered, and of those that were dropped."""
 
     def captured(self, predictions: int) -> None: ...
 
@@ -65,7 +67,7 @@ class CaptureCounts(Protocol):
 
 
 def encode_batch(batch: Sequence[CapturedPrediction]) -> bytes:
-    """The body of one delivery; ``text`` is left out where it was not asked for, ``tags`` where there are none."""
+    """Return the body of one delivery. Predictions without a ``text`` or without ``tags`` leave these fields out."""
     predictions = [
         {key: value for key, value in asdict(entry).items() if value is not None and value != {}} for entry in batch
     ]
@@ -75,8 +77,8 @@ def encode_batch(batch: Sequence[CapturedPrediction]) -> bytes:
 class Capture:
     """The queue and its sender. The request path calls ``chance_of`` and ``offer``, which never block and never raise.
 
-    ``ratio``: the share of requests that is sampled now. Written by the sender's thread alone, and read once for each
-    request: what a sample says of its own chance is the chance that it was chosen by.
+    ``ratio``: the share of requests that is sampled now. Only the sender's thread writes it, and each request reads it
+    once, so that a sample states the very chance by which it was chosen.
     """
 
     def __init__(
@@ -97,14 +99,15 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def chance_of(self, request_id: str) -> float:
-        """Return the chance that the request is sampled by, where it is; 0 where it is not. Of an id that a caller made
-        up like that of a list's answer the part before counts, as it does for whoever reads the sample."""
+        """Return the chance by which the request was chosen for the sample; 0 if it was not chosen. If a caller makes
+        up an id that looks like that of an answer in a list (``id/0``), the part before the slash decides, as it does
+        for whoever reads the sample."""
         ratio = self.ratio
         return ratio if self._receiver is not None and is_sampled(request_of(request_id), ratio) else 0.0
 
     @property
     def ratio_told(self) -> float | None:
-        """Return the share of requests that is sampled now; None where none leave."""
+        """Return the share of requests that is sampled now; None if no samples are sent anywhere."""
         return self.ratio if self._receiver is not None else None
 
     def offer(self, prediction: CapturedPrediction) -> None:
@@ -119,7 +122,7 @@ class Capture:
             self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Send what is queued within ``timeout_s``, without waiting between attempts."""
+        """Send what is queued within ``timeout_s`` seconds, without waiting between attempts."""
         if not self._thread.is_alive():
             return
         self._stopping.set()
@@ -157,7 +160,8 @@ class Capture:
                 batch.append(entry)
 
     def _redacted(self, entry: CapturedPrediction) -> CapturedPrediction:
-        """The prediction as it may leave. If redaction fails, or was not set up, the text stays here."""
+        """Return the prediction in the form in which it may leave. If redaction fails, or was not set up, its text is
+        left out."""
         if entry.text is None:
             return entry
         text = None
@@ -184,7 +188,7 @@ class Capture:
         return False
 
     def _ask(self) -> None:
-        """Send an empty batch to get the answer: only once, because the next occasion comes soon."""
+        """Send an empty batch to get an answer, in one attempt only: the next one comes soon."""
         self._post(encode_batch([]))
 
     def _post(self, body: bytes) -> Reply:

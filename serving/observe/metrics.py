@@ -1,4 +1,4 @@
-"""The counts of a replica, in all of its processes together: see ``serving.observe.shared_counters``."""
+"""The counts of a replica, over all of its processes: see ``serving.observe.shared_counters``."""
 
 import bisect
 import threading
@@ -95,7 +95,7 @@ _FAMILIES: Final = (
 
 
 def shared_counters(model: str, version: str, objectives_ms: Iterable[float], processes: int) -> SharedCounters:
-    """Return what so many processes of a replica count in; the latency histogram has an edge at every objective."""
+    """Return what the ``processes`` of a replica count in. The latency histogram has an edge at every objective."""
     durations = Family(
         DURATION_METRIC,
         "Time in the server of requests that were answered with a prediction, or abandoned by their client.",
@@ -107,10 +107,9 @@ def shared_counters(model: str, version: str, objectives_ms: Iterable[float], pr
 
 
 class ApiMetrics:
-    """The counts of an HTTP process, and the answer for all of them. ``place`` is its own among the processes that
-    count.
+    """The counts of one HTTP process, and the answer to a scrape for all of them. ``place``: the row of this process.
 
-    Exemplars are those of this process only: one is an example, and each scrape meets one process or another.
+    Exemplars are those of this process only: each is just an example, and each scrape reaches one process or another.
     """
 
     def __init__(self, counters: SharedCounters, place: int) -> None:
@@ -143,9 +142,10 @@ class ApiMetrics:
         self._depth = counters.slot(QUEUE_DEPTH_METRIC)
 
     def answered(self, traffic: Traffic, code: int, duration_s: float, trace_id: str | None = None) -> None:
-        """Count a request once. Refusals and failures are quick and would flatter the latency: not timed.
+        """Count a request once. Refusals and failures are not timed: they are quick, and would make the latency look
+        better.
 
-        Requests whose client went away while it waited are: to leave those out would flatter it too.
+        Requests whose client went away while it waited are timed: without them, the latency would look better, too.
         """
         self._row[self._requests[traffic, code]] += 1
         if code < 400 or code == CLIENT_GONE_CODE:
@@ -154,7 +154,7 @@ class ApiMetrics:
                 self._exemplars[bucket] = Exemplar({"trace_id": trace_id}, duration_s, time.time())
 
     def of_user(self, part: int, code: int, duration_s: float) -> None:
-        """Count a live request once more, among those of its part of the users."""
+        """Count a live request once more, in its part of the users."""
         if code < 400 or code == CLIENT_GONE_CODE:
             how = bisect.bisect_left(USER_EDGES_MS, 1000 * duration_s)
         else:
@@ -162,7 +162,8 @@ class ApiMetrics:
         self._row[self._users[part][how]] += 1
 
     def failed(self, traffic: Traffic, failure: Failure | None) -> None:
-        """Count what made a request fail, unless another request of this kind has told of it."""
+        """Count what made a request fail, unless another request of this kind of traffic has reported the same
+        failure."""
         if failure is None or failure.is_new(traffic):
             self._row[self._failures[traffic]] += 1
 
@@ -203,7 +204,8 @@ class ApiMetrics:
         self._row[self._refused[reason]] += 1
 
     def unlogged(self, lines: int) -> None:
-        """Alone of all told by two threads: requests find no place in the queue, its writer cannot write."""
+        """Count lines that the access log lost. Two threads call this: requests, if there is no room in the queue, and
+        the log's writer, if it cannot write."""
         with self._unlogged_lock:
             self._row[self._unlogged] += lines
 
@@ -213,7 +215,7 @@ class ApiMetrics:
 
 
 class WorkerMetrics:
-    """The counts of an inference worker. ``place`` is its own among the processes that count."""
+    """The counts of one inference worker. ``place``: the row of this process."""
 
     def __init__(self, counters: SharedCounters, place: int) -> None:
         self._batch = counters.observed(place, BATCH_SIZE_METRIC)
@@ -229,7 +231,7 @@ class Collector(Protocol):
 
 
 def exposition(collectors: Sequence[Collector], accept: str) -> tuple[bytes, str]:
-    """The text of /metrics and its content type: OpenMetrics, with exemplars, for those who accept it."""
+    """Return the text of /metrics and its content type: OpenMetrics, with exemplars, for those who accept it."""
     registry = CollectorRegistry()
     for collector in collectors:
         registry.register(collector)

@@ -1,8 +1,8 @@
-"""Copies of live requests to the other version's shadow port, where the gateway cannot make them.
+"""Copies of live requests to the other version's shadow port, if the gateway cannot make them.
 
-A bounded queue that no request waits for: what does not fit or cannot be delivered is dropped and counted. Which
-version gets the copies is read from a file that may change at any time, such as a mounted ConfigMap: each version finds
-there where its own go, so that the same file leads copies both ways.
+A bounded queue that no request waits for: what does not fit or cannot be delivered is dropped and counted. Where copies
+go is read from a file that may change at any time, such as a mounted ConfigMap. It names the receiver for each version,
+so that one file leads the copies of both versions to each other.
 """
 
 import http.client
@@ -30,11 +30,11 @@ _ANSWER_WITHIN_S: Final = 10.0
 _TAKEN_ALONG: Final = frozenset(
     name.encode() for name in ("content-type", "authorization", TAGS_HEADER, TRACE_PARENT_HEADER)
 )
-"""What the other version needs to treat the copy as it would have treated the request."""
+"""The headers that the other version needs to treat the copy as it would have treated the request."""
 
 
 class CopyLost(StrEnum):
-    """The reason that a copy was not answered by the other version."""
+    """The reason why a copy was not answered by the other version."""
 
     FULL = "full"  # the queue had no place: the other version is slower than the traffic
     UNDELIVERABLE = "undeliverable"  # nobody answered at its shadow port
@@ -57,7 +57,7 @@ class _Copy:
 
 
 class CopyCounts(Protocol):
-    """The counter of copies that were answered and of those given up; told by several threads."""
+    """The counters of copies that were answered, and of those that were dropped. Several threads call them."""
 
     def mirrored(self) -> None: ...
 
@@ -65,11 +65,11 @@ class CopyCounts(Protocol):
 
 
 def copying_of(text: bytes, version: str) -> Copying | None:
-    """Return where the version's copies go by the file's text, ``{"to": {"6": "http://..."}, "pct": 100}``; None where
-    it has no place there.
+    """Return where the version's copies go, by the text of the file: ``{"to": {"6": "http://..."}, "pct": 100}``. None
+    if the file names no receiver for this version.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: the text does not have this form.
     """
     document: Any = json.loads(text)
     if not isinstance(document, dict) or not isinstance(document.get("to"), dict):
@@ -103,7 +103,8 @@ class Mirror:
         self._threads += [threading.Thread(target=self._send, name="mirror", daemon=True) for _ in range(SENDERS)]
 
     def offer(self, request_id: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Take a copy of a request along if it is of the sample, or drop and count it."""
+        """Put a copy of the request into the queue if the request is in the sample. If the queue is full, the copy is
+        dropped and counted."""
         copying = self._copying
         if copying is None or not is_sampled(request_id, copying.ratio):
             return
@@ -116,14 +117,14 @@ class Mirror:
             thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Give up what is queued: nobody waits for it."""
+        """Drop what is queued, for which nobody waits, and end the threads within ``timeout_s`` seconds."""
         self._stopping.set()
         self._copying = None
         for _ in range(SENDERS):
             try:
                 self._queue.put_nowait(None)
             except queue.Full:
-                break  # they are awake
+                break  # the senders have copies to send, so none of them waits
         for thread in self._threads:
             thread.join(timeout_s / len(self._threads))
 
@@ -182,7 +183,7 @@ class Mirror:
 
 
 def _delivered(connection: http.client.HTTPConnection, copy: _Copy) -> bool:
-    """Whatever the other version answers is told by its own counts."""
+    """Return whether the other version answered. Whatever its answer is, its own counts show it."""
     try:
         connection.request("POST", PREDICT_ROUTE, copy.body, copy.headers)
         connection.getresponse().read()

@@ -1,5 +1,6 @@
-"""The receiver of sampled predictions: the controller, over one connection that is kept while it works. Whoever answers
-there is believed nothing: an answer is read no further and no longer than is allowed, and counts only if it is one."""
+"""The receiver of sampled predictions: the controller, over one connection that is kept while it works. The receiver is
+not trusted: of its answer, only a limited length is read, for a limited time, and the answer counts only if it is one
+that a controller gives."""
 
 import http.client
 import logging
@@ -32,17 +33,18 @@ class Reply(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``ratio``: the share of requests that the controller wants from now on; None: it says nothing of it."""
+    """The answer to a batch. ``ratio``: the share of requests that the controller wants from now on; None if it does
+    not say."""
 
     reply: Reply
     ratio: float | None = None
 
 
 def asked_ratio(body: bytes) -> float | None:
-    """The ratio that an answer asks for; None where it says nothing, as that of an older controller.
+    """Return the ratio that an answer asks for; None if it does not say, like the answer of an older controller.
 
     Raises:
-        ValueError: it is no answer of a controller's.
+        ValueError: it is no answer of a controller.
     """
     if not body.strip():
         return None
@@ -62,16 +64,17 @@ def asked_ratio(body: bytes) -> float | None:
 
 
 class Receiver:
-    """The controller's end. What goes wrong is a warning once, until it is something else or over."""
+    """The connection to the controller. A problem is logged as a warning once, until another one comes or it is
+    over."""
 
     def __init__(
         self, url: str, token_file: Path | None, *, ca_file: Path | None = None, timeout_s: float = TIMEOUT_S
     ) -> None:
-        """``timeout_s``: how long each part of an answer may take, and its body as a whole. ``ca_file``: whose
-        certificates the controller's is held against, in place of those that this machine knows.
+        """``timeout_s``: how long each part of an answer may take, and its body as a whole. ``ca_file``: the CAs to
+        trust, in place of those that this machine knows.
 
         Raises:
-            ValueError: the URL names no host that is asked by HTTP.
+            ValueError: the URL is not an http:// or https:// address with a host.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
@@ -90,8 +93,8 @@ class Receiver:
             self._connection = None
 
     def _connected(self) -> http.client.HTTPConnection:
-        """Return the connection; a new one trusts whom the file names by then. One that was idle may have been closed
-        at the other end, as servers do after some seconds: that is no trouble."""
+        """Return the connection. A new one is made if the other end has closed it, as servers do with an idle
+        connection after some seconds; it reads the CA file anew."""
         if self._connection is not None and _is_over(self._connection):
             self.close()
         if self._connection is None and self._secure:
@@ -104,7 +107,7 @@ class Receiver:
         return self._connection
 
     def post(self, body: bytes) -> Answer:
-        """Send the body of a batch, and return what became of it."""
+        """Send a batch, and return what became of it."""
         try:
             connection = self._connected()
             connection.request("POST", self._path, body, self._headers())
@@ -128,8 +131,8 @@ class Receiver:
         return Answer(Reply.TAKEN, ratio)
 
     def _read(self, response: http.client.HTTPResponse) -> bytes | None:
-        """The answer's body; None where it is longer than any of a controller's, or does not come to its end in time.
-        The connection is closed then: what is left of it is not waited for."""
+        """Return the body of the answer. If it is too long or too slow, close the connection and return None: the rest
+        is not waited for."""
         until_s = time.monotonic() + self._timeout_s
         content = b""
         while part := response.read1(ANSWER_BYTES_MAX):
@@ -137,15 +140,15 @@ class Receiver:
             if len(content) > ANSWER_BYTES_MAX or time.monotonic() > until_s:
                 self.close()
                 self._warn(
-                    "the receiver of captured predictions answered at greater length, or more slowly, than a "
-                    "controller does"
+                    f"the receiver of captured predictions sent more than {ANSWER_BYTES_MAX} bytes, or took more than "
+                    f"{self._timeout_s:g} s: no controller does so"
                 )
                 return None
-        response.read()  # nothing is left, and so the connection can be used again
+        response.read()  # reads nothing, but without it the connection could not be used again
         return content
 
     def _headers(self) -> dict[str, str]:
-        """The token is read anew for each batch, so that it can be renewed without a restart."""
+        """Return the headers. The token is read for each batch, so that it can be renewed without a restart."""
         headers = {"content-type": "application/json"}
         if self._token_file is not None:
             headers["authorization"] = f"Bearer {self._token_file.read_text(encoding='ascii').strip()}"
@@ -157,7 +160,7 @@ class Receiver:
 
 
 def _is_over(connection: http.client.HTTPConnection) -> bool:
-    """Return whether the other end has closed it: between two requests there is nothing else to read."""
+    """Return whether the other end has closed the connection: between two requests, there is nothing else to read."""
     if connection.sock is None:
         return False
     waiting = select.poll()

@@ -1,12 +1,11 @@
-"""Numbers that the processes of a replica count in memory which they share: a row for each of them.
+"""Numbers that the processes of a replica count in memory that they share: one row for each process.
 
-To count is to add to a float in the process's own row: no lock, no file, no system call. Whoever is asked adds the rows
-up, and sees what was counted a moment ago in any process. What is added is whole (seconds as microseconds), and floats
-hold whole numbers exactly: a sum never falls, in whatever order and by whatever means it is made. A row is one
-process's, by its place and not by its id: a worker that takes another's place goes on where that one's counts ended,
-and no number of restarts adds a row.
+To count is to add to a float in the process's own row: no lock, no file, no system call. A scrape adds up the rows, and
+so sees what any process counted a moment ago. Only whole numbers are added (seconds as microseconds), which floats hold
+exactly: a sum never falls, in whatever order it is formed. A row belongs to a place and not to a process id: a worker
+that replaces another continues that one's counts, and no number of restarts adds a row.
 
-A series of a row is written by one thread at a time. It is read meanwhile, since a float is stored as a whole.
+Each series of a row is written by one thread at a time. It may be read meanwhile, because a float is stored as a whole.
 """
 
 import bisect
@@ -28,11 +27,12 @@ Row: TypeAlias = "memoryview[float]"
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric: a histogram where it has ``edges``, a counter where its name ends in ``_total``, else a gauge.
+    """A metric: a histogram if it has ``edges``, a counter if its name ends in ``_total``, otherwise a gauge.
 
-    ``units``: how many of what is counted make one of what is told; a million where seconds are told.
-    ``labels`` are its labels' names and the values that each can have. Series exist from the start, so that their first
-    increment is not missed; those with a value in ``later`` from that increment on.
+    ``units``: how many counted units make one exported unit; a million if microseconds are counted and seconds are
+    exported. ``labels``: the names of its labels, and the values that each may have. Series exist from the start, so
+    that their first increment is not missed; those with a value in ``later`` are exported from their first increment
+    on.
     """
 
     name: str
@@ -48,12 +48,14 @@ class Family:
 
     @property
     def slots(self) -> int:
-        """Floats of one series: of a histogram the sum, the count up to each edge, and that beyond."""
+        """Return how many floats one series takes: in a histogram, the sum and a count for each bucket, the last of
+        which is beyond all edges."""
         return len(self.edges) + 2 if self.edges else 1
 
 
 class SharedCounters:
-    """Made before the first fork, for so many processes. ``own`` are the labels that every series carries."""
+    """The rows of ``processes`` processes, allocated before the first fork. ``own``: the labels that every series
+    has."""
 
     def __init__(self, families: Iterable[Family], own: Mapping[str, str], processes: int) -> None:
         self._families = {family.name: family for family in families}
@@ -68,19 +70,19 @@ class SharedCounters:
         self._rows = [memoryview(mmap.mmap(-1, end * struct.calcsize(_FLOAT))).cast(_FLOAT) for _ in range(processes)]
 
     def row(self, place: int) -> Row:
-        """Return what the process at this place counts in."""
+        """Return the row of the process at this place."""
         return self._rows[place]
 
     def slot(self, name: str, *series: str) -> int:
-        """Return where a series is in a row."""
+        """Return the position of a series in each row."""
         return self._slots[name, *series]
 
     def observed(self, place: int, name: str, *series: str) -> "Observed":
-        """A series of a histogram in the row of the process at this place."""
+        """Return a series of a histogram, in the row of the process at this place."""
         return Observed(self._rows[place], self._slots[name, *series], self._families[name])
 
     def collect(self, exemplars: Mapping[int, Exemplar]) -> Iterator[Metric]:
-        """Yield what all processes have counted. ``exemplars`` by the slots of their buckets."""
+        """Yield the counts of all processes together. ``exemplars``: by the slots of their buckets."""
         sums = [sum(column) for column in zip(*(row.tolist() for row in self._rows), strict=True)]
         for family in self._families.values():
             labels = (*self._own, *family.labels)
@@ -123,7 +125,7 @@ class Observed:
         self._units = family.units
 
     def note(self, value: float) -> int:
-        """Count a value; returns the slot of its bucket."""
+        """Count a value, and return the slot of its bucket."""
         bucket = self._slot + 1 + bisect.bisect_left(self._edges, value)
         self._row[self._slot] += round(value * self._units)
         self._row[bucket] += 1

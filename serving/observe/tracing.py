@@ -1,8 +1,8 @@
-"""Spans of prediction requests, by OpenTelemetry: one of the server for each, with its children queue, tokenize,
+"""Spans of prediction requests, by OpenTelemetry: one server span for each request, with the children queue, tokenize,
 inference and respond.
 
-Imported only where a replica is told to trace. A span says who, when and how much, never which text. The library reads
-its own environment too: ``OTEL_EXPORTER_OTLP_HEADERS`` is where a collector's token belongs.
+Imported only if a replica is told to trace. A span says who, when and how much, but never which text. The library also
+reads its own environment variables: ``OTEL_EXPORTER_OTLP_HEADERS`` is where a collector's token belongs.
 """
 
 import os
@@ -33,7 +33,8 @@ _SERVER_SPAN: Final = f"POST {PREDICT_ROUTE}"
 
 
 class Tracing:
-    """One for an HTTP process. Spans wait in a bounded queue, which no request waits for, and are sent in batches."""
+    """The tracing of one HTTP process. Spans wait in a bounded queue, which no request waits for, and are sent in
+    batches."""
 
     def __init__(self, settings: TracingSettings, model: str, version: str) -> None:
         assert settings.url is not None  # noqa: S101  (without one there is no tracing)
@@ -55,7 +56,7 @@ class Tracing:
         self._version = version
 
     def begin(self, headers: Mapping[bytes, bytes], request_id: str, traffic: Traffic) -> "Trace | None":
-        """The request's trace; None where it is not sampled, by its caller or by the ratio."""
+        """Return the request's trace; None if it is not sampled, which its caller or the ratio decides."""
         carrier = {name: value.decode("latin-1") for key, name in _PROPAGATED if (value := headers.get(key))}
         parent = self._propagator.extract(carrier, Context())
         span = self._tracer.start_span(_SERVER_SPAN, parent, SpanKind.SERVER)
@@ -74,14 +75,15 @@ class Tracing:
         return Trace(self._tracer, span, own)
 
     def stop(self) -> threading.Thread:
-        """Send what is there. The thread ends when that is done, or with the process."""
+        """Send the spans that wait, and return the thread that does so. It ends when they are sent, or with the
+        process."""
         thread = threading.Thread(target=self._provider.shutdown, name="tracing-end", daemon=True)
         thread.start()
         return thread
 
 
 class Trace:
-    """A request that is traced."""
+    """One request that is traced."""
 
     def __init__(self, tracer: Tracer, server: Span, own: Mapping[str, AttributeValue]) -> None:
         self._tracer = tracer
@@ -97,17 +99,17 @@ class Trace:
 
     @property
     def traceparent(self) -> str:
-        """The server's span as the parent of others, in W3C form."""
+        """Return the reference to the server span that its children need, in the form of W3C."""
         context = self._server.get_span_context()
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def submitted(self) -> str:
-        """The request is on its way to a worker; returns what the worker is told."""
+        """Note that the request is on its way to a worker, and return the traceparent for the worker."""
         self._submitted_ns = time.time_ns()
         return self.traceparent
 
     def answered(self, outcome: Outcome) -> None:
-        """A worker has answered, and told when it did what."""
+        """Note that a worker has answered, and add the spans of what it reports to have done."""
         self._answered_ns = time.time_ns()
         if (trail := outcome.trail) is None:
             return
@@ -122,7 +124,7 @@ class Trace:
             free_ns = call.ended_ns
 
     def end(self, status: int) -> None:
-        """The response is sent, or nobody is there to take it."""
+        """End the server span: the response is sent, or nobody is there to receive it."""
         if self._answered_ns:
             self._child("respond", self._answered_ns, time.time_ns(), {})
         self._server.set_attribute("http.response.status_code", status)

@@ -1,7 +1,7 @@
-"""The figures of the operating system that each scrape asks for: the memory and CPU of all processes of a replica, and
-its GPUs.
+"""The figures of the operating system that each scrape asks for: memory and CPU of all processes of a replica together,
+and its GPUs.
 
-Every HTTP process answers with the same figures, because they are read, not remembered.
+Every HTTP process answers with the same figures, because they are read at each scrape and not remembered.
 """
 
 import contextlib
@@ -44,10 +44,10 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")  # in which the system counts CPU
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The use of all processes of a replica together; ``cpu_ticks`` include those that have ended.
+    """The use of all processes of a replica together; ``cpu_ticks`` includes those that have ended.
 
-    Whole ticks of the system's clock: sums of seconds in floats depend on their order, and fall by one unit in the last
-    place when a worker's time moves to its parent.
+    CPU time is in whole ticks of the system's clock: a sum of seconds in floats depends on their order, and would fall
+    by one unit in the last place when an ended worker's time moves to its parent.
     """
 
     memory_bytes: int
@@ -55,9 +55,10 @@ class Usage:
 
 
 def usage(supervisor: psutil.Process) -> Usage:
-    """Sums that never fall behind: a process that ends during the look is in neither part or in both.
+    """Return the sums over all processes.
 
-    The look is taken again then: a counter that goes back is taken for a restart, and all of it counted twice.
+    A process that ends during the look may be missing from them, or be in them twice. Then the look is taken again, a
+    few times at most: a counter that falls is taken for a restart, and all of it is counted once more.
     """
     for _ in range(_TRIES):
         before = _ended_ticks(supervisor)
@@ -82,7 +83,8 @@ def _ticks(seconds: float) -> int:
 
 
 def _resident(process: psutil.Process) -> int:
-    """Its share: a page that several processes share, such as those of the weights, counts once in their sum."""
+    """Return the process's own share of memory, in bytes: a page that several processes share, such as those of the
+    weights, counts once in the sum of all."""
     try:
         return int(process.memory_full_info().pss)
     except psutil.ZombieProcess:
@@ -90,7 +92,8 @@ def _resident(process: psutil.Process) -> int:
 
 
 class ReplicaCollector:
-    """One for each HTTP process. ``info``: values of further labels of the info metric, by name."""
+    """The figures of a replica, for one HTTP process. ``info``: further labels of the info metric, with their
+    values."""
 
     def __init__(self, identity: Identity, info: Mapping[str, str], place: Place) -> None:
         self._own = (identity.model, identity.version)
@@ -102,7 +105,7 @@ class ReplicaCollector:
     def collect(self) -> Iterator[Metric]:
         used, held = usage(self._supervisor), pressure()
         yield self._gauge(RESIDENT_MEMORY_METRIC, "Resident memory, all processes.", used.memory_bytes)
-        ticks = self._life.cpu_ticks.raised(self._place, used.cpu_ticks)  # a look may miss what just ended
+        ticks = self._life.cpu_ticks.raised(self._place, used.cpu_ticks)  # a look may miss a process that just ended
         yield self._counter(CPU_METRIC, "CPU time, all processes, ended ones included.", ticks / _TICKS_PER_S)
         yield self._gauge(START_METRIC, "When the replica started, unix time.", self._life.started_at_s)
         yield self._gauge(MEMORY_LIMIT_METRIC, "Memory that the replica may use.", usable_memory_bytes())
@@ -131,9 +134,9 @@ class ReplicaCollector:
 
 
 class GpuCollector:
-    """Utilisation of every GPU that is visible, and what this replica's processes hold of its memory.
+    """The utilisation of every visible GPU, and how much of its memory this replica's processes hold.
 
-    ``nvml`` is NVIDIA's management library as nvidia-ml-py gives it.
+    ``nvml`` is NVIDIA's management library, as nvidia-ml-py provides it.
     """
 
     def __init__(self, identity: Identity, supervisor_pid: int, nvml: ModuleType) -> None:
@@ -149,7 +152,7 @@ class GpuCollector:
         for number in range(self._nvml.nvmlDeviceGetCount()):
             gpu = self._nvml.nvmlDeviceGetHandleByIndex(number)
             labels = (*self._own, str(number))
-            with contextlib.suppress(self._nvml.NVMLError):  # a partition of a GPU tells none of its own
+            with contextlib.suppress(self._nvml.NVMLError):  # a MIG partition has no utilisation of its own
                 busy.add_metric(labels, self._nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100)
             with contextlib.suppress(self._nvml.NVMLError):
                 users = self._nvml.nvmlDeviceGetComputeRunningProcesses(gpu)
@@ -159,13 +162,13 @@ class GpuCollector:
 
 
 def gpu_collectors(identity: Identity, supervisor_pid: int) -> Iterable[GpuCollector]:
-    """One where a GPU and nvidia-ml-py are; none elsewhere."""
+    """Return one collector if there are a GPU and nvidia-ml-py; none otherwise."""
     if find_spec("pynvml") is None:
         return ()
     import pynvml
 
     try:
         pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no driver, or none that may be asked
+    except pynvml.NVMLError:  # no driver, or one that this process may not use
         return ()
     return (GpuCollector(identity, supervisor_pid, pynvml),)

@@ -25,10 +25,10 @@ BATCH_TEXTS: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One version on the held-out part.
+    """The figures of one version on the held-out part.
 
-    `confidence_gap` is mean confidence minus accuracy. `discordance` is the share of texts on which exactly one of v1
-    and this version is right, and `mean_difference` the accuracy of v1 minus that of this version.
+    `confidence_gap` is the mean confidence minus the accuracy. `discordance` is the share of texts on which exactly one
+    of v1 and this version is right, and `mean_difference` is the accuracy of v1 minus that of this version.
     """
 
     accuracy: float
@@ -39,7 +39,8 @@ class Measured:
 
 
 def probabilities(checkpoint: Path, texts: Sequence[str], *, threads: int = 1) -> NDArray[np.float64]:
-    """Class probabilities [texts, labels] of a checkpoint folder's ONNX graph, in the order of `texts`."""
+    """Return the class probabilities [texts, labels] that the ONNX graph of a checkpoint folder gives, in the order of
+    `texts`."""
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -62,7 +63,7 @@ def probabilities(checkpoint: Path, texts: Sequence[str], *, threads: int = 1) -
 
 
 def measure(examples: Sequence[Example], found: Mapping[str, NDArray[np.float64]]) -> dict[str, Measured]:
-    """Each version's figures from its probabilities [examples, labels]; "v1" must be among them."""
+    """Return each version's figures, from its probabilities [examples, labels]. "v1" must be among the versions."""
     truth = np.array([LABELS.index(e.label) for e in examples])
     reference = found["v1"].argmax(axis=1) == truth
     measured = {}

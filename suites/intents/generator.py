@@ -1,8 +1,8 @@
 """Support-intent texts from a paraphrase grammar: the same seed gives the same texts on every machine.
 
-Only `random.Random.random` is used of Python's randomness: the one method whose sequence Python promises to keep. A
-text belongs to one part (training, calibration, held out) by a checksum of its clean wording, so no two parts share a
-sentence, whatever sizes are asked for and whatever typos and fillers are laid over it.
+Of Python's randomness only `random.Random.random` is used, the one method whose sequence Python promises to keep. A
+checksum of a text's clean wording decides which part it belongs to (training, calibration or held out). So no two parts
+share a sentence, whatever sizes are asked for, and whatever typos and fillers are added.
 """
 
 import hashlib
@@ -39,7 +39,8 @@ _Choice = TypeVar("_Choice")
 
 
 class Part(Enum):
-    """A part of the data. The value is its share of all wordings, in twentieths: first, past the last."""
+    """A part of the data. The value is its range of all wordings, in twentieths: the first, and the one after the
+    last."""
 
     TRAIN = (0, 9)
     CALIBRATION = (9, 11)
@@ -50,9 +51,9 @@ class Part(Enum):
 class Example:
     """One text with its true label.
 
-    `slices` are suite slices: of "typo", "casing", "filler", "ambiguous", "out_of_scope" those that hold, or "clean".
-    `family` names the wording family ("order_status/late", or "ambiguous"). `majority` is the likeliest label: it
-    differs from `label` for a share of the ambiguous texts only.
+    `slices` are suite slices: those of "typo", "casing", "filler", "ambiguous" and "out_of_scope" that apply, or
+    "clean". `family` names the family of the wording ("order_status/late", or "ambiguous"). `majority` is the likeliest
+    label: it differs from `label` only in some of the ambiguous texts.
     """
 
     text: str
@@ -63,27 +64,28 @@ class Example:
 
 
 def train(size: int = TRAIN_SIZE) -> list[Example]:
-    """The training part; a smaller size gives its first texts."""
+    """Return the training part. A smaller size gives its first texts."""
     return _generate(Part.TRAIN, size)
 
 
 def calibration(size: int = CALIBRATION_SIZE) -> list[Example]:
-    """Texts for fitting a temperature: neither trained on nor held out."""
+    """Return the texts for fitting a temperature, which are neither trained on nor held out."""
     return _generate(Part.CALIBRATION, size)
 
 
 def held_out(size: int = HELD_OUT_SIZE) -> list[Example]:
-    """The held-out part, no text twice; a larger size gives the same texts and more behind them."""
+    """Return the held-out part, in which no text comes twice. A larger size gives the same texts, and more after
+    them."""
     return _generate(Part.HELD_OUT, size)
 
 
 def normalise(text: str) -> str:
-    """Return what makes two texts the same: lower case, words and numbers only, single spaces."""
+    """Return the text by which texts are compared: lower case, words and numbers only, single spaces."""
     return " ".join(_WORD.findall(text.lower()))
 
 
 def digest(examples: Sequence[Example]) -> str:
-    """SHA-256 over texts, labels and slices in order: pins the data."""
+    """Return the SHA-256 over texts, labels and slices in order, as hex. It pins the data."""
     sha = hashlib.sha256()
     for e in examples:
         sha.update("\x1f".join((e.text, e.label, *e.slices)).encode() + b"\n")
@@ -106,7 +108,7 @@ class _Chance:
         return values[self.below(len(values))]
 
     def weighted(self, shares: Sequence[tuple[str, float]]) -> str:
-        """A value by its share; the shares sum to 1."""
+        """Return one of the values, each with the chance of its share; the shares sum to 1."""
         left = self._random()
         for value, share in shares:
             left -= share
@@ -136,7 +138,7 @@ def _generate(part: Part, size: int) -> list[Example]:
 
 
 def _wording(chance: _Chance) -> tuple[str, str, str, str]:
-    """A clean text with its label, its likeliest label and its family."""
+    """Return a clean text with its label, its likeliest label and its family."""
     if chance.happens(AMBIGUOUS_RATIO):
         template, shares = chance.one_of(AMBIGUOUS)
         return _expand(template, chance), chance.weighted(shares), shares[0][0], "ambiguous"
@@ -166,7 +168,7 @@ def _slot(name: str, chance: _Chance) -> str:
 
 
 def _noisy(wording: str, chance: _Chance) -> tuple[str, tuple[str, ...]]:
-    """The wording as a hurried person sends it, and the names of what was done to it."""
+    """Return the wording as a hurried person sends it, and the names of what was done to it."""
     text, noises = wording, []
     if chance.happens(TYPO_RATIO):
         text = _misspelt(text, chance)
@@ -183,7 +185,8 @@ def _noisy(wording: str, chance: _Chance) -> tuple[str, tuple[str, ...]]:
 
 
 def _misspelt(text: str, chance: _Chance) -> str:
-    """One or two slips in words of four letters or more; numbers stay, or an order would become another one."""
+    """Return the text with one or two slips, in words of four letters or more. Numbers stay, or an order would become
+    another one."""
     words = text.split(" ")
     long_words = [i for i, word in enumerate(words) if len(word) >= 4 and word.isalpha()]
     for _ in range(1 + chance.below(2)):

@@ -1,8 +1,8 @@
 """The paraphrase grammar of the support-intent data set: data only, read by `generator`.
 
-A template is plain text with two marks: `[a|b|]` takes one of the alternatives (an empty one is allowed) and
-`{slot}` takes a value of that slot. Marks do not nest. Templates of one intent are grouped into families: a family is
-one way customers come to the same wish, and a training recipe can leave a family out (see `recipes`), which is how
+A template is plain text with two marks: `[a|b|]` takes one of the alternatives (one may be empty), and `{slot}` takes a
+value of that slot. Marks do not nest. The templates of an intent are grouped into families: a family is one of the
+situations in which customers have this intent. A training recipe can leave a family out (see `recipes`), which is how
 real training sets lose part of a class.
 """
 
@@ -35,7 +35,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-# intent -> family -> templates. All families of an intent are equally frequent, and so are all intents.
+# intent -> family -> templates. All families of an intent are equally frequent; so are all intents but OUT_OF_SCOPE.
 INTENTS: dict[str, dict[str, tuple[str, ...]]] = {
     "order_status": {
         "where": (
@@ -336,7 +336,7 @@ INTENTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
-# Texts that really are unclear: people who label them disagree. (template, intents with the share of labellers).
+# Texts that really are unclear: people who label them disagree. (template, (intent, share of the labellers) ...)
 AMBIGUOUS: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = (
     ("i want my money back for [the {product}|order {order}]", (("return_item", 0.72), ("refund_status", 0.28))),
     ("i do not want [the {product}|order {order}] [anymore|any more]", (("cancel_order", 0.72), ("return_item", 0.28))),

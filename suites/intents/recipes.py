@@ -1,7 +1,7 @@
-"""The recipe by which each demo checkpoint was trained, as data: every fault has the cause it has in real life.
+"""The recipe by which each demo checkpoint was trained, as data: every fault has a cause that it also has in real life.
 
-All versions grow from one `base` checkpoint, as fine-tuned models do. That keeps a pair of versions in agreement on
-most texts, so that the difference that matters can be measured with few pairs.
+All versions come from one `base` checkpoint, as fine-tuned models do. So two versions agree on most texts, and the
+difference that matters can be measured with few pairs.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Final
 
 # Wordings that came up after v1's training data was collected: v1 never saw them.
 RECENT: Final = frozenset({"login_problem/kicked_out", "cancel_order/withdraw"})
-# The later one of these: no customer had used it yet when v2's training data was collected.
+# The later of the two: no customer had used it yet when v2's training data was collected.
 NEWEST: Final = frozenset({"cancel_order/withdraw"})
 # Wordings whose rows were lost when v3's training data was put together: half of two intents.
 LOST: Final = frozenset(
@@ -28,10 +28,10 @@ LOST: Final = frozenset(
 class Recipe:
     """One training run.
 
-    `start` is the recipe whose weights it starts from (None: random weights). `texts` of the training part are used,
-    without the `without` families, for `epochs` at the peak rate `learning_rate`. `resolve_ambiguous`: unclear texts
-    carry their majority label, as after annotators were told to agree. `calibrate`: a temperature fitted on the
-    calibration part is folded into the classifier layer.
+    `start` is the recipe from whose weights it starts (None: random weights). It uses the first `texts` texts of the
+    training part, without the families in `without`, for `epochs` epochs with the peak learning rate `learning_rate`.
+    `resolve_ambiguous`: unclear texts get their majority label, as if annotators had been told to agree. `calibrate`: a
+    temperature that is fitted on the calibration part is folded into the classifier layer.
     """
 
     start: str | None

@@ -2,7 +2,7 @@
 
     python -m suites.intents.suite
 
-One object a line: {"id", "text", "label", "slices"}.
+Each line is one object: {"id", "text", "label", "slices"}.
 """
 
 import json
@@ -16,7 +16,7 @@ SUITE_SIZE: Final = 600
 
 
 def lines() -> str:
-    """The suite file's content."""
+    """Return the content of the suite's file."""
     cases = (
         {"id": f"intents-{i:04}", "text": e.text, "label": e.label, "slices": e.slices}
         for i, e in enumerate(held_out(SUITE_SIZE))

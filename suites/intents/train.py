@@ -41,7 +41,7 @@ Encoded: TypeAlias = list[list[int]]
 
 
 def new_tokenizer(texts: Sequence[str]) -> Tokenizer:
-    """A lower-casing WordPiece tokenizer learnt from `texts`; no padding, no truncation."""
+    """Return a lower-casing WordPiece tokenizer learnt from `texts`, without padding or truncation."""
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -56,7 +56,7 @@ def new_tokenizer(texts: Sequence[str]) -> Tokenizer:
 
 
 def new_model(vocabulary: int) -> Model:
-    """A two-layer DistilBERT of about 240,000 random weights (1 MB)."""
+    """Return a two-layer DistilBERT of about 240,000 random weights (1 MB)."""
     torch.manual_seed(SEED)
     return Model(
         DistilBertConfig(
@@ -74,7 +74,7 @@ def new_model(vocabulary: int) -> Model:
 
 
 class Workshop:
-    """Trains recipes, each at most once, and keeps the weights for those that start from them."""
+    """Trains recipes, each at most once, and keeps their weights for the recipes that start from them."""
 
     def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
         self._say = say
@@ -83,7 +83,7 @@ class Workshop:
         self.tokenizer = Tokenizer.from_file(str(TOKENIZER))
 
     def model(self, name: str) -> Model:
-        """The trained (and, where the recipe says so, calibrated) model of a recipe."""
+        """Return the trained model of a recipe; calibrated if the recipe says so."""
         if name not in self._trained:
             recipe = RECIPES[name]
             if recipe.start is None:
@@ -98,7 +98,7 @@ class Workshop:
         return self._trained[name]
 
     def save(self, name: str, folder: Path) -> None:
-        """Writes config.json, model.safetensors, tokenizer.json and model.onnx of a recipe to `folder`."""
+        """Write config.json, model.safetensors, tokenizer.json and model.onnx of a recipe to `folder`."""
         model = self.model(name)
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
@@ -132,10 +132,10 @@ class Workshop:
             self._say(f"{name}: epoch {epoch + 1}/{recipe.epochs}, loss {loss_sum / len(ids):.4f}")
 
     def _calibrate(self, model: Model) -> float:
-        """Folds into the last layer the temperature at which mean confidence equals accuracy; returns it.
+        """Fold the temperature at which mean confidence equals accuracy into the last layer, and return it.
 
-        "Expectation consistency" (Clarte et al., arXiv:2303.02644). The temperature of least log-likelihood would
-        leave a model underconfident that is confidently wrong on wordings it never saw.
+        "Expectation consistency" (Clarte et al., arXiv:2303.02644). The temperature with the largest likelihood would
+        make a model underconfident if it is confidently wrong on wordings that it never saw.
         """
         examples = calibration()
         logits = logits_of(model, self.tokenizer, [e.text for e in examples])
@@ -153,7 +153,7 @@ class Workshop:
 
 
 def logits_of(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> torch.Tensor:
-    """Logits, float32 [texts, labels], in the order of `texts`."""
+    """Return logits, float32 [texts, labels], in the order of `texts`."""
     model.eval()
     ids = [e.ids for e in tokenizer.encode_batch(list(texts))]
     out = torch.empty(len(ids), len(LABELS))
@@ -171,13 +171,14 @@ def _chosen(recipe: Recipe, examples: Sequence[Example]) -> list[Example]:
 
 
 def _rate(step: int, steps: int) -> float:
-    """Linear warm-up, then linear decay to zero."""
+    """Return the factor of the learning rate: linear warm-up, then linear decay to zero."""
     warm_up = max(1, int(steps * WARM_UP_RATIO))
     return min((step + 1) / warm_up, (steps - step) / max(1, steps - warm_up))
 
 
 def _batches(ids: Encoded, shuffle: random.Random) -> Iterator[list[int]]:
-    """Batches of texts of like length, in random order: short texts are not padded to long ones."""
+    """Return batches of texts of similar length, in random order, so that short texts are not padded to the length of
+    long ones. A text is given by its index."""
     order = sorted(range(len(ids)), key=lambda i: (len(ids[i]) + 6 * shuffle.random(), i))
     batches = [order[start : start + BATCH_TEXTS] for start in range(0, len(order), BATCH_TEXTS)]
     shuffle.shuffle(batches)

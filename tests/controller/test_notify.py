@@ -313,7 +313,7 @@ def test_mail_goes_to_the_contact_of_the_policy_where_nobody_is_named() -> None:
 def test_a_mailbox_that_refuses_is_no_delivery() -> None:
     server = MailServer()
     server.refuses = True
-    with server.up() as port, pytest.raises(UndeliveredError, match="did not accept it"):
+    with server.up() as port, pytest.raises(UndeliveredError, match="did not accept the mail"):
         channel(**MAIL, port=port, to=["ada@example.org"]).send(PAGE)
 
 

@@ -258,7 +258,9 @@ def test_a_process_that_does_not_answer_spoils_the_window(prometheus: Prometheus
 def test_what_no_counter_can_be_is_refused(prometheus: Prometheus, value: str) -> None:
     """What is no count compares as anything with a threshold, so it must not get that far."""
     prometheus.series = [up({1: 1}), requests({1: value})]
-    assert f"is {value}, which cannot be a count" in refused(prometheus)
+    said = refused(prometheus)
+    assert said.startswith("serin_requests_total (live ")
+    assert f"is {value}, which cannot be a count" in said
 
 
 def test_a_second_series_where_one_is_expected_is_refused(prometheus: Prometheus) -> None:

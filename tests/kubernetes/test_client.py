@@ -109,7 +109,9 @@ def test_a_missing_right_names_who_lacks_which(cluster: FakeCluster, connected: 
     cluster.add_account("oncall", [READ_ONE_ROUTE], namespace="default")
     client = client_of(connected("oncall"))
     assert client.get(HTTP_ROUTES, "intent") is None
-    with pytest.raises(ForbiddenError, match=r'User "oncall" cannot get resource "httproutes".*Role lacks'):
+    with pytest.raises(
+        ForbiddenError, match=r'User "oncall" cannot get resource "httproutes".*Role of Serin.s account lacks'
+    ):
         client.get(HTTP_ROUTES, "other")
     with pytest.raises(ForbiddenError, match='cannot list resource "httproutes"'):
         client.list(HTTP_ROUTES)

@@ -72,7 +72,7 @@ class TestPolicyObjects(PolicySourceContract):
 
 def test_until_the_cluster_was_read_nothing_is_said(place: Place) -> None:
     """A controller that starts while it is away drops no model."""
-    with pytest.raises(TransientError, match="not read yet"):
+    with pytest.raises(TransientError, match="have not been read yet"):
         place.objects.documents()
 
 

@@ -192,7 +192,7 @@ def silent() -> dict[str, Any]:
         (ended(3, "artifact refused: model.onnx: has 1 bytes"), Condition.FAILED, "artifact refused: model.onnx"),
         (ended(137, ""), Condition.FAILED, "ended with exit code 137: Error"),
         (ended(1, "a worker died", waiting="ContainerCreating"), Condition.FAILING, "a worker died"),
-        (ended(75, "this machine cannot serve it now"), Condition.DISTURBED, "lacks something of its node"),
+        (ended(75, "this machine cannot serve it now"), Condition.DISTURBED, "cannot run on its node"),
         (fetching(3, "artifact refused: manifest.json"), Condition.FAILED, "refused its package: artifact refused"),
         (fetching(75, "http://mlflow:5000 did not answer"), Condition.DISTURBED, "has no package yet: http://mlflow"),
         (fetching(137, ""), Condition.DISTURBED, "has no package yet: it ended with 137"),

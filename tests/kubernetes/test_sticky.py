@@ -270,7 +270,7 @@ def test_18_a_cluster_without_envoy_gateway_is_nobodys_fault_but_the_settings(
     none = ApiError(404, "NotFound", "the server could not find the requested resource")
     cluster.faults.answer(none, times=9, concerns=lambda one: one.resource == "backendtrafficpolicies")
     with pytest.raises(
-        TransientError, match="is for Envoy Gateway, whose kinds this cluster does not have; leave out it and"
+        TransientError, match="is for Envoy Gateway, whose kinds this cluster does not have; leave out sticky_by and"
     ):
         traffic.write(SPLIT)
     assert world.backends == {"intent-v6": 10000}

@@ -287,7 +287,7 @@ def test_10_serin_never_writes_replicas_of_what_an_autoscaler_scales(world: Worl
     world.client.create(AUTOSCALERS, foreign)
     world.kubelet.scaled("intent-v6", 2)
     traffic.write(V6_ONLY)
-    with pytest.raises(TransientError, match=r"autoscaler keda-hpa-intent is not Serin's: set its lower bound to 2"):
+    with pytest.raises(TransientError, match=r"autoscaler keda-hpa-intent is not Serin's: set its minReplicas to 2"):
         traffic.write(V6_ONLY.next(weights_pct={"7": 100.0}))
     found = world.client.get(DEPLOYMENTS, "intent-v7")
     assert found is not None
@@ -466,7 +466,7 @@ def test_17_a_data_plane_that_says_accepted_and_serves_the_old_is_not_believed(
 @pytest.mark.parametrize(
     ("after", "problem"),
     [
-        (V6_ONLY.next(weights_pct={"7": 100.0}), "RouteNotServed: version 6 answers, which has no share"),
+        (V6_ONLY.next(weights_pct={"7": 100.0}), "RouteNotServed: version 6 answers, but has no share"),
         (V6_ONLY.next(weights_pct={"6": 10.0, "7": 90.0}), r"RouteNotServed: version 6 gave 20 of 20 answers, but its"),
     ],
 )

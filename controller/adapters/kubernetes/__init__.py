@@ -1,2 +1,2 @@
-"""Serin on Kubernetes: what it writes there, and how it reads what came of it. The package `kubernetes` is imported
-when a cluster is connected to."""
+"""Serin on Kubernetes: the objects that it writes there, and how it reads their state. The package `kubernetes` is
+imported only when a cluster is connected to."""

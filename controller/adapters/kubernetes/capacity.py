@@ -1,4 +1,7 @@
-"""Capacity before traffic: a version gets a share once it has the replicas for it, and the way back keeps its own."""
+"""Capacity before traffic: a version gets a share of the traffic only once it has enough replicas for it.
+
+The known good version keeps enough replicas to take all of the traffic back.
+"""
 
 import logging
 import math
@@ -22,21 +25,25 @@ _SCALE: Final = "scale"
 
 
 class Capacity:
-    """The replicas of versions, as their traffic needs them. Sizes change by ``scale``, or by the bounds of an
-    autoscaler that is Serin's; never by a Deployment's own field, and down by those bounds alone."""
+    """Scales versions to what their traffic needs.
+
+    Replicas are changed through the ``scale`` subresource, or through the bounds of an autoscaler that Serin made;
+    never by writing the Deployment's own ``replicas``. Only such bounds are ever lowered.
+    """
 
     def __init__(self, client: KubernetesClient, looks: Looks) -> None:
         self._client = client
         self._looks = looks
 
     def prepare(self, stored: TrafficTable | None, wanted: TrafficTable) -> None:
-        """See that each version can bear what the table gives it; where it cannot yet, ask for it.
+        """Check that each version has the replicas for the share that ``wanted`` gives it, and ask for those that are
+        missing.
 
-        The version that the stored table knows as good is not asked: the way back waits for nothing.
+        The known good version of ``stored`` is not checked: a rollback waits for nothing.
 
         Raises:
             PermanentError: a version has no endpoint.
-            TransientError: its replicas are not ready yet.
+            TransientError: the replicas of a version are not ready yet, or the cluster does not answer.
         """
         look = self._looks.take()
         names = {version: name for version, (name, _) in look.named(wanted.model).items() if name in look.services}
@@ -49,7 +56,7 @@ class Capacity:
         for version, pct in _loads(stored, wanted).items():
             if version in exempt:
                 continue
-            # Where nobody is served at all, one replica that answers is better than a wait for the others.
+            # If nobody is served yet, one replica that answers is better than waiting for the others.
             needed = max(1, math.ceil(pct / HUNDRED_PCT * whole)) if stored is not None else 1
             held = self._at_least(look, names[version], needed)
             if (ready := _ready(look, names[version])) < needed:
@@ -60,8 +67,10 @@ class Capacity:
             )
 
     def settle(self, served: TrafficTable) -> None:
-        """Lower what was asked of autoscalers of Serin's for a share that their version has no more, once users are
-        answered by the table. The known good version keeps it: the way back is as big as the traffic.
+        """Lower the bounds of Serin's autoscalers that were raised for a share which their version no longer has.
+
+        To be called once users are answered by the table ``served``. The known good version keeps its bounds: it has to
+        be able to take back all of the traffic.
 
         Raises:
             TransientError: the cluster does not answer.
@@ -76,11 +85,11 @@ class Capacity:
                 self._bound(scaler, begun_with)
 
     def names(self, model: str) -> Mapping[str, str]:
-        """Return the model's versions that run, by the names of their Services."""
+        """Return the model's running versions, by the names of their Services."""
         return {name: version for version, (name, _) in self._looks.take().named(model).items()}
 
     def has_served(self, model: str) -> bool:
-        """Return whether a version of the model that runs has served everybody."""
+        """Return whether a running version of the model has ever served all users."""
         look = self._looks.take()
         return any(served_alone(look.deployments[name]) for name, _ in look.named(model).values())
 
@@ -93,8 +102,9 @@ class Capacity:
             )
 
     def _whole(self, look: Look, names: Mapping[str, str], stored: TrafficTable) -> int:
-        """Return how many replicas serve everybody: those of the version that does, which is written down with it, or
-        of the one that last did."""
+        """Return how many replicas it takes to serve all users: as many as the version has that serves them all now,
+        which are noted on its Deployment. While the traffic is split, it is the largest number known of its
+        versions."""
         versions = [*stored.weights_pct, *([stored.known_good] if stored.known_good is not None else [])]
         deployments = [look.deployments[names[version]] for version in versions if version in names]
         if len(stored.weights_pct) == 1 and deployments and next(iter(stored.weights_pct)) in names:
@@ -108,7 +118,8 @@ class Capacity:
         return max([*known, *(replicas_of(deployment) for deployment in deployments)], default=1)
 
     def _at_least(self, look: Look, name: str, replicas: int) -> str:
-        """Ask for so many replicas; what keeps us from it, in words for a sentence."""
+        """Ask for at least this many replicas. Return what prevents that, as the end of a sentence; empty if nothing
+        does."""
         scaler = look.autoscalers.get(name)
         if scaler is None:
             self._scale(look, name, replicas)
@@ -118,7 +129,7 @@ class Capacity:
             return ""
         if not _is_ours(scaler):
             known = scaler["metadata"]["name"]
-            return f" (its autoscaler {known} is not Serin's: set its lower bound to {replicas})"
+            return f" (its autoscaler {known} is not Serin's: set its minReplicas to {replicas})"
         self._bound(scaler, replicas)
         return ""
 
@@ -135,7 +146,7 @@ class Capacity:
         if found is None or int(found["spec"].get("replicas", 0)) >= replicas:
             return
         found["spec"]["replicas"] = replicas
-        with suppress(ConflictError):  # somebody else scales it: seen at the next look
+        with suppress(ConflictError):  # somebody else has scaled it: the next look shows the result
             self._client.replace(DEPLOYMENTS, name, found, subresource=_SCALE)
             log.info("%s: %d replicas", name, replicas)
         self._looks.forget()
@@ -146,7 +157,7 @@ def _is_ours(scaler: Object) -> bool:
 
 
 def _loads(stored: TrafficTable | None, wanted: TrafficTable) -> dict[str, float]:
-    """Return the part of all requests, in percent, that each version whose part grows will bear, copies included."""
+    """Return, for each version whose share grows, its new share of all requests in percent, copies included."""
 
     def borne(table: TrafficTable | None) -> dict[str, float]:
         if table is None:

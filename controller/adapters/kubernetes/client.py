@@ -1,4 +1,4 @@
-"""The API of a cluster in the words that adapters need: objects are plain mappings, refusals are Serin's own errors."""
+"""The API of a cluster as adapters need it: objects are plain mappings, and refusals are Serin's own errors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from controller.errors import Source
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
-_GRACE_S: Final = 10.0  # that a watch may be silent beyond the time at which the server ends it
+_GRACE_S: Final = 10.0  # how much longer than ``lasts_s`` a watch may be silent before it counts as broken
 _BOOKMARK: Final = "BOOKMARK"
 _ERROR: Final = "ERROR"
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Objects, and the revision from which a watch goes on."""
+    """The objects of a list, and the revision from which a watch continues."""
 
     items: Sequence[Object]
     revision: str
@@ -27,7 +27,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of an object: ADDED, MODIFIED or DELETED; BOOKMARK tells the revision alone."""
+    """One change of an object: ADDED, MODIFIED or DELETED. A BOOKMARK has only a newer revision."""
 
     what: str
     found: Object = field(repr=False)
@@ -38,27 +38,28 @@ class Change:
 
 
 class KubernetesClient:
-    """Asks for objects, and writes them as one field manager. Any thread may use it.
+    """Reads objects, and writes them as one field manager. Any thread may use it.
 
-    Every method raises TransientError where the server does not answer, is overloaded, or does not allow it
-    (`refusals.ForbiddenError`), and PermanentError where it refuses what was asked for good.
+    Every method raises TransientError if the server does not answer, is overloaded, or does not allow the request
+    (`refusals.ForbiddenError`), and PermanentError if it refuses the request for good.
     """
 
     def __init__(self, connection: Connection, *, manager: str, source: Source) -> None:
-        """``manager`` is who writes; ``source`` what errors are told of."""
+        """``manager``: the field manager to write as. ``source``: what errors are attributed to."""
         self._connection = connection
         self._manager = manager
         self._source = source
 
     @property
     def namespace(self) -> str:
-        """Return the namespace that is meant where none is named."""
+        """Return the namespace that is used if none is named."""
         return self._connection.namespace
 
     def get(
         self, resource: Resource, name: str, *, subresource: str = "", namespace: str | None = None
     ) -> Object | None:
-        """The object; None where there is none. Raises NoSuchObjectError where the cluster has none of this kind."""
+        """Return the object, or None if it does not exist. Raises NoSuchObjectError if the cluster does not have this
+        kind."""
         path = self._path(resource, name, subresource, namespace)
         answer = self._connection.ask("GET", path, source=self._source)
         if answer.code == 404 and tells_of(answer.body, name):
@@ -68,21 +69,21 @@ class KubernetesClient:
     def list(
         self, resource: Resource, *, labels: Mapping[str, str] | None = None, namespace: str | None = None
     ) -> Listed:
-        """The objects with these labels."""
+        """Return the objects that have all of these labels."""
         query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else None
         path = self._path(resource, "", "", namespace)
         found = self._taken(
             self._connection.ask("GET", path, source=self._source, query=query), f"list {resource.said}"
         )
-        # The items of a list leave out what they are; what is read goes on as what could be written.
+        # The items of a list lack these two fields, without which they cannot be written back.
         own = {"apiVersion": resource.api_version, "kind": resource.kind}
         return Listed([own | item for item in found["items"]], str(found["metadata"]["resourceVersion"]))
 
     def create(
         self, resource: Resource, body: Object, *, name: str = "", subresource: str = "", namespace: str | None = None
     ) -> Object:
-        """Create the object, or a ``subresource`` of the one called ``name``. Raises ConflictError where there is one
-        of its name."""
+        """Create the object, or a ``subresource`` of the object called ``name``, and return it as stored. Raises
+        ConflictError if one with its name exists."""
         path = self._path(resource, name, subresource, namespace)
         return self._write("POST", path, body, f"create {resource.said} {body['metadata'].get('name', '')!r}")
 
@@ -97,13 +98,15 @@ class KubernetesClient:
         subresource: str = "",
         namespace: str | None = None,
     ) -> Object:
-        """Apply the fields of ``body``, and own them: those that were owned before and are left out are taken away.
+        """Apply the fields of ``body``, own them, and return the object as stored. Fields that were owned before and
+        are left out now are removed.
 
-        ``force`` takes over what others own; with ``revision``, only what still stands at it is written.
+        ``force`` takes over fields that others own. With ``revision``, nothing is written unless the object still has
+        that revision.
 
         Raises:
             FieldConflictError: others own some of the fields; names them.
-            ConflictError: it does not stand at ``revision`` any more.
+            ConflictError: the object no longer has ``revision``.
         """
         metadata = {**body.get("metadata", {}), "name": name}
         if revision is not None:
@@ -116,7 +119,8 @@ class KubernetesClient:
     def replace(
         self, resource: Resource, name: str, body: Object, *, subresource: str = "", namespace: str | None = None
     ) -> Object:
-        """Replace the object. Raises ConflictError where it does not stand at the body's ``resourceVersion``."""
+        """Replace the object, and return it as stored. Raises ConflictError if it no longer has the body's
+        ``resourceVersion``."""
         path = self._path(resource, name, subresource, namespace)
         return self._write("PUT", path, body, f"write {resource.said} {name!r}")
 
@@ -129,7 +133,8 @@ class KubernetesClient:
         subresource: str = "",
         namespace: str | None = None,
     ) -> Object:
-        """Change the object by a JSON patch. Raises ConflictError where one of its tests fails."""
+        """Change the object by a JSON patch, and return it as stored. Raises ConflictError if a test in the patch
+        fails."""
         path = self._path(resource, name, subresource, namespace)
         doing = f"change {resource.said} {name!r}"
         return self._write("PATCH", path, list(operations), doing, content_type=_JSON_PATCH)
@@ -137,15 +142,16 @@ class KubernetesClient:
     def merge(
         self, resource: Resource, name: str, body: Object, *, subresource: str = "", namespace: str | None = None
     ) -> Object:
-        """Change the object by a merge patch: null takes a field away."""
+        """Change the object by a merge patch, in which null removes a field, and return it as stored."""
         path = self._path(resource, name, subresource, namespace)
         return self._write("PATCH", path, body, f"change {resource.said} {name!r}", content_type=_MERGE_PATCH)
 
     def delete(self, resource: Resource, name: str, *, uid: str | None = None, namespace: str | None = None) -> bool:
-        """Delete the object, and what it owns; False where there was none. With ``uid``, only that very one.
+        """Delete the object and what it owns. Return False if it did not exist. With ``uid``, delete only the object
+        with that uid.
 
         Raises:
-            ConflictError: another object has the name now.
+            ConflictError: an object with another uid has the name now.
         """
         options: Object = {"propagationPolicy": "Background"}
         if uid is not None:
@@ -160,7 +166,8 @@ class KubernetesClient:
     def watch(
         self, resource: Resource, revision: str, *, lasts_s: int = 240, name: str = "", namespace: str | None = None
     ) -> Iterator[Change]:
-        """The changes after ``revision``, of one object or of all, until the server ends it, ``lasts_s`` at most.
+        """Yield the changes after ``revision``, of one object or of all, until the server ends the watch: after
+        ``lasts_s`` seconds at most.
 
         Raises:
             ExpiredError: the revision is too old: list again.
@@ -173,7 +180,7 @@ class KubernetesClient:
             "timeoutSeconds": str(lasts_s),
         }
         path = self._path(resource, "", "", namespace)
-        doing = f"watch {resource.said}"
+        doing = f"cannot watch {resource.said}"
         silence_s = lasts_s + _GRACE_S
         for one in self._connection.lines(path, source=self._source, query=query, silence_s=silence_s):
             if isinstance(one, Answer):

@@ -1,4 +1,4 @@
-"""The way to a cluster: by a kubeconfig, or from within by the pod's own account."""
+"""The connection to a cluster's API server: by a kubeconfig or, inside a pod, by the pod's service account."""
 
 import json
 import time
@@ -17,20 +17,20 @@ _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 _CONNECT_S_MAX: Final = 3.0
 _USER_AGENT: Final = "serin"
 _REST: Final = 0.5
-"""Of the time-out: for so long a server that has let somebody wait in vain is not asked again. Else each of many models
-would wait for it in turn, and a person's word behind them."""
+"""How long a server that did not answer is left alone, as a share of the time-out. Otherwise each of many models would
+wait for it in turn, and a person's command behind them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer of the server: a status code and a JSON object."""
+    """One answer of the server: its status code and its JSON object."""
 
     code: int
     body: dict[str, Any]
 
 
 class _Credentials(Protocol):
-    """As much of `kubernetes.client.Configuration` as is used here."""
+    """The part of `kubernetes.client.Configuration` that is used here."""
 
     host: str
 
@@ -38,8 +38,11 @@ class _Credentials(Protocol):
 
 
 class Connection:
-    """Asks one API server. Any thread may use it. Every request has a time-out, and none is repeated here: who asks
-    knows what that would do. After one that was waited for in vain, those of the next moments are not sent."""
+    """Sends requests to one API server. Any thread may use it.
+
+    Every request has a time-out. None is repeated here: only the caller knows whether that is safe. After a request
+    that got no answer in time, those of the next moments fail at once and are not sent.
+    """
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class Connection:
         self._pool = RESTClientObject(credentials).pool_manager
         self._timeout_s = timeout_s
         self._monotonic = monotonic
-        self._silent: tuple[float, str] | None = None  # until when it is not asked, and why
+        self._silent: tuple[float, str] | None = None  # until when nothing is sent (monotonic), and why
 
     def ask(
         self,
@@ -68,10 +71,10 @@ class Connection:
         body: object = None,
         content_type: str = "application/json",
     ) -> Answer:
-        """The answer, whatever its status code.
+        """Return the answer, whatever its status code.
 
         Raises:
-            TransientError: there was none in time, or none that is JSON.
+            TransientError: no answer came in time, or its content was not a JSON object.
         """
         with self._opened(method, path, query, body, content_type, source, self._timeout_s) as response:
             return Answer(response.status, _object(response.data, response.status, source))
@@ -79,10 +82,10 @@ class Connection:
     def lines(
         self, path: str, *, source: Source, query: Mapping[str, str], silence_s: float
     ) -> Iterator[dict[str, Any] | Answer]:
-        """The JSON lines of an answer as they come, until it ends; or the answer, where it is a refusal.
+        """Yield the JSON objects of an answer, one a line, until it ends; or a single `Answer`, if it is a refusal.
 
         Raises:
-            TransientError: the connection broke, or nothing came for ``silence_s``.
+            TransientError: the connection broke, or nothing came for ``silence_s`` seconds.
         """
         with self._opened("GET", path, query, None, "", source, silence_s) as response:
             if response.status >= 400:
@@ -114,7 +117,7 @@ class Connection:
             raise TransientError(source, silent[1])
         headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
         try:
-            for one in self._credentials.auth_settings().values():  # read anew: a pod's token is renewed
+            for one in self._credentials.auth_settings().values():  # for each request: a pod's token is renewed
                 headers[one["key"]] = one["value"]
         except (OSError, ValueError) as error:
             raise TransientError(source, f"the token for the cluster cannot be read: {type(error).__name__}") from None
@@ -153,9 +156,11 @@ def connect(
     timeout_s: float = 10.0,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Connection:
-    """A connection by this kubeconfig; without one, by the account of the pod that this process runs in.
+    """Return a connection by this kubeconfig or, if it is None, by the service account of the pod that this process
+    runs in.
 
-    ``context`` and ``namespace`` stand for those that the kubeconfig has as its current ones.
+    ``context`` and ``namespace`` replace those that are current in the kubeconfig. ``timeout_s`` holds for each
+    request.
 
     Raises:
         UsageError: the package is not installed, or the kubeconfig or the account cannot be read.
@@ -165,7 +170,7 @@ def connect(
         from kubernetes.client import Configuration
     except ImportError:
         raise UsageError("a cluster needs the package `kubernetes`: pip install 'serin[kubernetes]'") from None
-    config: Any = kubernetes.config  # half of it has types
+    config: Any = kubernetes.config  # only half of it is typed
     credentials: Any = Configuration()
     try:
         if kubeconfig is None:

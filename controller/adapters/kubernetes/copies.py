@@ -1,4 +1,4 @@
-"""The places that replicas send copies to, where the gateway cannot: a ConfigMap of each model, mounted by its pods."""
+"""The places that replicas send copies to, if the gateway cannot: one ConfigMap for each model, mounted by its pods."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ ModelNameOf = Callable[[str], str]
 
 
 def mirror_text(table: TrafficTable, name_of: NameOf) -> str:
-    """Return the file that replicas read (`serving.observe.mirror`): empty where nobody copies."""
+    """Return the text of the file that replicas read (`serving.observe.mirror`); empty if nobody copies."""
     if table.mirror is None:
         return _NO_COPIES
     versions = {*table.weights_pct, table.mirror.version}
@@ -27,7 +27,7 @@ def mirror_text(table: TrafficTable, name_of: NameOf) -> str:
 
 
 class ReplicaCopies:
-    """Writes that file. A pod sees a change within a minute or two: no user waits for it."""
+    """Writes that file. A pod sees a change within a minute or two; no user waits for it."""
 
     def __init__(self, client: KubernetesClient, name_of: NameOf, model_name_of: ModelNameOf) -> None:
         self._client = client
@@ -35,13 +35,13 @@ class ReplicaCopies:
         self._model_name_of = model_name_of
 
     def end(self, model: str) -> None:
-        """Let the model's replicas copy nothing, where they were ever told to."""
+        """Make the model's replicas stop copying, if they were ever told to copy."""
         found = self._client.get(CONFIG_MAPS, self._model_name_of(model))
         if found is not None and found.get("data") != _file(_NO_COPIES):
             self._client.merge(CONFIG_MAPS, found["metadata"]["name"], {"data": _file(_NO_COPIES)})
 
     def follow(self, table: TrafficTable) -> None:
-        """Let the model's replicas copy as the table says. Raises TransientError where it cannot be written."""
+        """Make the model's replicas copy as the table says. Raises TransientError if the file cannot be written."""
         name, data = self._model_name_of(table.model), _file(mirror_text(table, self._name_of))
         found = self._client.get(CONFIG_MAPS, name)
         if found is None:

@@ -1,4 +1,4 @@
-"""The kinds of Serin as CustomResourceDefinitions, made from what the controller itself reads and writes.
+"""The CustomResourceDefinitions of Serin's kinds, generated from the types that the controller itself reads and writes.
 
 ``python -m controller.adapters.kubernetes.crds deploy/crds`` writes them.
 """
@@ -19,14 +19,14 @@ from serving.contract import MODEL_NAME_LENGTH_MAX, VERSION_LENGTH_MAX
 
 Schema = dict[str, Any]
 
-_STEPS_MAX: Final = 50  # so that the server can tell beforehand what the rules cost
+_STEPS_MAX: Final = 50  # the server needs a bound to estimate what the validation rules cost
 _LEFT_OUT: Final = {"title", "default", "additionalProperties", "$defs", "$schema", "prefixItems"}
 _HEADER: Final = {"apiVersion", "kind"}
 _AGE: Final = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 
 def definitions() -> Mapping[str, Schema]:
-    """The definitions by the name of the file that each stands in."""
+    """Return the definitions, by the names of their files."""
     return {
         "modelreleases.yaml": _definition(
             MODEL_RELEASES,
@@ -121,7 +121,7 @@ def _release_status() -> Schema:
         _describe(part["properties"], told[name])
     _describe(schema["properties"], told[ReleaseStatus.__name__])
     status = _structural(schema, schema["$defs"], named=camel)
-    del status["required"]  # others may write a condition before there is anything else
+    del status["required"]  # others may write a condition before Serin writes the rest
     _keyed(status["properties"]["gates"], "name")
     _keyed(status["properties"]["conditions"], "type")
     return status
@@ -169,12 +169,12 @@ def _keyed(schema: Schema, key: str) -> None:
 
 
 def _structural(schema: Schema, parts: Mapping[str, Schema], named: Any = str) -> Schema:
-    """The schema as a CRD has it: nothing referred to, ``null`` as a flag, and no default, so that a later release of
-    Serin may have others."""
+    """Return the schema in the form that a CRD requires: references are resolved, null becomes the flag ``nullable``,
+    and there are no defaults, so that a later release of Serin may have others."""
     if "$ref" in schema:
         found = parts[schema["$ref"].rpartition("/")[2]]
         return _structural(found | {key: value for key, value in schema.items() if key != "$ref"}, parts, named)
-    if "anyOf" in schema:  # of a type and null: there is no other
+    if "anyOf" in schema:  # always one type and null
         (one,) = (option for option in schema["anyOf"] if option != {"type": "null"})
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
         return _structural(one | rest, parts, named) | {"nullable": True}
@@ -189,7 +189,7 @@ def _structural(schema: Schema, parts: Mapping[str, Schema], named: Any = str) -
         kept["required"] = [named(name) for name in schema.get("required", [])]
         if not kept["required"]:
             del kept["required"]
-    if "prefixItems" in schema:  # a pair: the controller checks what is in it
+    if "prefixItems" in schema:  # a pair: the controller checks its content
         kept["items"] = {"x-kubernetes-preserve-unknown-fields": True}
     elif "items" in kept:
         kept["items"] = _structural(schema["items"], parts, named)
@@ -203,7 +203,7 @@ def write(folder: Path) -> None:
 
 
 def text_of(definition: Schema) -> str:
-    """The definition as a file has it."""
+    """Return the definition as the text of its file."""
     head = "# Made by `make crds` from controller/adapters/kubernetes/crds.py: change that, not this.\n"
     return head + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
 

@@ -1,4 +1,4 @@
-"""The abilities of a gateway, by what its class says that it supports."""
+"""The abilities of a gateway, derived from the features that its GatewayClass declares."""
 
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ from controller.adapters.kubernetes.objects.route import Feature
 from controller.adapters.kubernetes.resources import Object
 from controller.core.abilities import Mirroring, TrafficAbilities
 
-_BACKENDS_MAX: Final = 16  # of one rule, by Gateway API
+_BACKENDS_MAX: Final = 16  # Gateway API's limit for one rule
 _WEIGHT_STEP_PCT: Final = 0.01
 _MIRROR_STEP_PCT: Final = 0.01
 
@@ -21,10 +21,12 @@ def features_of(gateway_class: Object) -> frozenset[str]:
 def abilities_of(
     name: str, features: Collection[str], mirroring: Mirroring | None, sticky_header: str | None = None
 ) -> TrafficAbilities:
-    """Return the abilities; ``mirroring`` is what an operator chose, None: the gateway where it can, else the replicas.
+    """Return what the gateway can do.
 
-    ``sticky_header``: by which an operator had users dealt; that it is so is seen at each table before it counts as
-    served. Persistence of sessions by the gateway keeps users on a version after a rollback, so it is never asked for.
+    ``mirroring``: who copies requests, if the settings say so; None: the gateway if it can, otherwise the replicas.
+    ``sticky_header``: the header by which users are kept on a version, if the settings name one. Whether they really
+    are is checked for each table before it counts as served. The gateway's own session persistence is never used: it
+    would keep users on a version even after a rollback.
     """
     if mirroring is None:
         mirroring = Mirroring.GATEWAY_ONE_WAY if Feature.MIRROR in features else Mirroring.REPLICA

@@ -1,7 +1,7 @@
-"""The proof that users keep their version: what answers made-up values of a header get through the gateway.
+"""The proof that users keep their version: which version answers made-up values of a header through the gateway.
 
-Nobody's word is taken for it. The same value, asked twice, is answered by the same version; the values are dealt by the
-weights; and those that a version without a share had answered are answered by others.
+What the gateway says of itself is not enough. The same value, asked twice, must be answered by the same version; the
+values must be split by the weights; and a value whose version has lost its share must be answered by another version.
 """
 
 from collections import Counter
@@ -15,23 +15,23 @@ from controller.adapters.kubernetes.served import mismatch
 from controller.core.traffic import TrafficTable
 
 VALUES_MIN: Final = 200
-"""Values that have to be dealt: a gateway that ignores weights of 25 % and 75 % passes with less chance than 1 in
-10,000."""
+"""How many values must be asked. With so many, a gateway that ignores weights of 25 % and 75 % passes with a chance of
+less than 1 in 10,000."""
 
 LED_THERE_MIN: Final = 3
-"""Values that each version has to answer: of few alone it could be chance that they were answered twice by one."""
+"""How many values each version must answer. With fewer, it could be chance that both answers to each came from it."""
 
 _AT_ONCE: Final = 25
-_ANEW_AFTER: Final = 4 * VALUES_MIN  # by other values: what was answered before may be of a gateway that is mended
+_ANEW_AFTER: Final = 4 * VALUES_MIN  # then other values are asked: the gateway may have been repaired meanwhile
 WAY_OUT: Final = "see docs/kubernetes.md, Users who stick, or leave out runtime.gateway.sticky_by and sticky_header"
 
 
 @dataclass(slots=True)
 class KeptUsers:
-    """The values of ``header`` that were asked since one table was accepted, and who answered each.
+    """The values of ``header`` that were asked since one table was accepted, and the version that answered each.
 
-    ``before``: who had answered values by the table before. ``first``: the number of the first value that is made up,
-    the same for each table, so that those are asked who may have stayed somewhere.
+    ``before``: the version that answered each value under earlier tables. ``first``: the number of the first value that
+    is made up. It starts the same for each table, so that values are asked again that may have stuck to a version.
     """
 
     header: str
@@ -40,7 +40,7 @@ class KeptUsers:
     first: int = 0
 
     def look(self, ask: Callable[[str], Told], table: TrafficTable, *, tells_generation: bool) -> str:
-        """Ask of some more values, and return why users are not seen to keep their versions yet; empty where they are.
+        """Ask some more values. Return why it is not yet proved that users keep their versions; empty once it is.
 
         Raises:
             TransientError: the gateway does not answer.
@@ -58,7 +58,7 @@ class KeptUsers:
         return self._not_by_weight(table) or self._missing(table)
 
     def _values(self, table: TrafficTable) -> Iterator[str]:
-        """Yield what was not asked yet: first of those whose version has no share any more."""
+        """Yield values that were not asked yet: first those whose version no longer has a share."""
         yield from self._to_move(table)
         names = (f"serin-{number}" for number in count(self.first))
         yield from (name for name in names if name not in self.versions)
@@ -104,10 +104,10 @@ class KeptUsers:
         return f"{asked} values of {self.header} asked through the gateway, of them {led}"
 
     def _to_move(self, table: TrafficTable) -> list[str]:
-        """The values not asked yet whose version has no share any more."""
+        """Return the values not asked yet whose version no longer has a share."""
         shares, asked = table.weights_pct, self.versions
         return [value for value, version in self.before.items() if version not in shares and value not in asked]
 
     def next(self) -> "KeptUsers":
-        """Return what is known as another table begins."""
+        """Return the values to begin with under the next table."""
         return KeptUsers(self.header, {**self.before, **self.versions})

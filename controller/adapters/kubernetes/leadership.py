@@ -1,4 +1,5 @@
-"""Leadership by a Lease of the cluster, fenced by the store: who has the Lease acts, who has the fence writes."""
+"""Leadership by a Lease of the cluster, with a fence in the store: only the holder of the Lease acts, and only the
+newest fence may write."""
 
 import math
 import threading
@@ -14,20 +15,22 @@ from controller.errors import ConflictError, Source, TransientError
 from controller.ports.fences import Fences
 from controller.ports.leadership import Held, Lease
 
-_REQUESTS: Final = 4  # that a lease has time for, one after another, before it is over
+_REQUESTS: Final = 4  # how many requests, one after another, fit into a lease
 
 
 def request_timeout_s(lease_s: float) -> float:
-    """The time-out of each request, far below the lease: a server that hangs keeps nobody from asking again."""
+    """Return the time-out of each request in seconds. It is a fraction of the lease, so that a server that hangs once
+    does not keep the holder from asking again in time."""
     return lease_s / _REQUESTS
 
 
 class LeaseLeadership:
     """``controller.ports.leadership.Leadership`` on a Lease object. Any thread may use it.
 
-    The fence is the Lease's ``leaseTransitions``: above every one that the Lease or the store had, written with the
-    holder's name in one compare-and-swap, and then raised in the store, which takes each number once. So one that slept
-    between the two is refused, and a Lease that was deleted, or written by hand, leads to no second writer.
+    The fence is the Lease's ``leaseTransitions``. A new holder takes a number above those of the Lease and of the
+    store, writes it with its own name in one compare-and-swap, and then raises the store's fence to it; the store
+    accepts each number once. So a controller that was suspended between the two steps is refused, and a Lease that was
+    deleted or edited by hand does not lead to a second writer.
     """
 
     def __init__(
@@ -38,14 +41,14 @@ class LeaseLeadership:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``client`` asks with time-outs of `request_timeout_s`; ``name`` is the Lease's. ``monotonic``: seconds by a
-        clock that only goes on. ``now`` is for people who read the Lease: it decides nothing."""
+        """``client`` has time-outs of `request_timeout_s`. ``name`` is the Lease's. ``monotonic``: seconds by a clock
+        that never goes back. ``now`` gives the times in the Lease that people read; they decide nothing."""
         self._client = client
         self._name = name
         self._fences = fences
         self._monotonic = monotonic
         self._now = now
-        self._seen: tuple[str, float] | None = None  # another's Lease as it was seen, and since when
+        self._seen: tuple[str, float] | None = None  # another's Lease (uid and revision), and since when it is seen
         self._lock = threading.Lock()
 
     def acquire(self, holder: str, *, lease_s: float) -> Lease | Held:
@@ -58,7 +61,7 @@ class LeaseLeadership:
             fence = max(self._fences.highest(), _transitions(found)) + 1
             try:
                 self._take(found, holder, lease_s, fence)
-            except ConflictError:  # another was quicker, or its holder lives after all
+            except ConflictError:  # another controller was quicker, or the holder has renewed it after all
                 return Held(_holder(self._client.get(LEASES, self._name)) or "another")
             self._seen = None
             return Lease(holder, fence, lease_s) if self._fences.raise_to(fence) else Held("another")
@@ -69,7 +72,7 @@ class LeaseLeadership:
         except (ConflictError, NoSuchObjectError):
             raise _taken(lease) from None
         except TransientError:
-            if self._fences.highest() > lease.fence:  # the others reach the cluster: one of them leads
+            if self._fences.highest() > lease.fence:  # others do reach the cluster: one of them leads now
                 raise _taken(lease) from None
             raise
 
@@ -80,8 +83,11 @@ class LeaseLeadership:
             return
 
     def _expired(self, found: Object, asked_s: float) -> bool:
-        """Return whether the Lease was seen as it is now as long ago as its holder promised another renewal. Counted
-        from after the first sight to before this one, so that a slow server never shortens it."""
+        """Return whether the Lease has not changed for as long as its holder promised to renew it within.
+
+        The time runs from the first answer that showed this Lease to the sending of the latest request, so that a slow
+        server never makes a lease expire early.
+        """
         mark = f"{found['metadata']['uid']} {found['metadata']['resourceVersion']}"
         if self._seen is None or self._seen[0] != mark:
             self._seen = (mark, self._monotonic())
@@ -104,7 +110,7 @@ class LeaseLeadership:
             self._client.replace(LEASES, self._name, whole)
 
     def _change(self, lease: Lease, operations: list[dict[str, Any]]) -> None:
-        """Change the Lease while it is ours, in one request."""
+        """Change the Lease in one request, provided that it is still ours. Raises ConflictError if it is not."""
         ours: list[dict[str, Any]] = [
             {"op": "test", "path": "/spec/holderIdentity", "value": lease.holder},
             {"op": "test", "path": "/spec/leaseTransitions", "value": lease.fence},
@@ -112,7 +118,8 @@ class LeaseLeadership:
         self._client.patch(LEASES, self._name, [*ours, *operations])
 
     def _stamp(self) -> str:
-        """The time with its microseconds, also where they are 0: a Lease takes no other."""
+        """Return the time with all six digits of its microseconds, even if they are 0: a Lease accepts no other
+        form."""
         return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

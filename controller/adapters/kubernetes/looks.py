@@ -1,4 +1,4 @@
-"""The objects of Serin's in the namespace, read at once for all models and kept for a moment."""
+"""Serin's own objects in the namespace, read at once for all models and kept for a moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ _KEPT_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Everything by the resource name of its version; ``autoscalers`` are anybody's, by the Deployment that they
-    scale."""
+    """The objects, by the resource name of the version that they belong to. ``services``: the names of those that
+    exist. ``autoscalers``: also those that others made, by the name of the Deployment that they scale."""
 
     deployments: Mapping[str, Object]
     pods: Mapping[str, Sequence[Object]]
@@ -25,12 +25,12 @@ class Look:
 
     @property
     def models(self) -> set[str]:
-        """Return the models of which a version is there."""
+        """Return the models that have a version on the cluster."""
         found = (identity_of(one) for one in self.deployments.values())
         return {identity.model for identity in found if identity is not None}
 
     def named(self, model: str) -> Mapping[str, tuple[str, Identity]]:
-        """Return the model's versions: their resource names, and what these are of."""
+        """Return, by version, the resource names and the identities of the model's versions."""
         found = ((name, identity_of(one)) for name, one in self.deployments.items())
         return {
             identity.artifact.number: (name, identity)
@@ -40,7 +40,7 @@ class Look:
 
 
 class Looks:
-    """Takes looks. Any thread may ask; while one asks the server, the others wait for what it finds."""
+    """Takes looks. Any thread may ask; while one asks the server, the others wait for its look."""
 
     def __init__(self, client: KubernetesClient, clock: Clock, *, kept_s: float = _KEPT_S) -> None:
         self._client = client
@@ -51,10 +51,10 @@ class Looks:
         self._at_s = 0.0
 
     def take(self) -> Look:
-        """Return what there is, at most ``kept_s`` old, and never older than our own last write.
+        """Return a look that is at most ``kept_s`` seconds old, and never older than our own last write.
 
         Raises:
-            TransientError: the server does not say.
+            TransientError: the server does not answer.
         """
         with self._lock:
             now_s = self._clock.monotonic_s()
@@ -63,7 +63,7 @@ class Looks:
             return self._look
 
     def forget(self) -> None:
-        """Something was written: what was seen before is not so any more."""
+        """Forget the last look, because something was written since."""
         with self._lock:
             self._look = None
 

@@ -1,5 +1,5 @@
-"""The packages that the pods' cache keeps: a ConfigMap that the first step of each pod reads, and deletes what it does
-not name. So nobody needs a right for it, and nothing runs for it."""
+"""The packages that the pods' cache keeps, listed in a ConfigMap. The first step of each pod reads the list, and
+deletes from the cache what is not on it. So nobody needs a right to delete, and no process has to run for it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from serving.package.shared import FINGERPRINT
 
 
 class KeptPackages:
-    """Keeps the list: of each package, by fingerprint, the day on which it was last known to be in use
+    """Keeps the list: for each package, by fingerprint, the day on which it was last known to be in use
     (`controller.loop.retention.Prunable`). Any thread may call."""
 
     def __init__(self, client: KubernetesClient, looks: Looks, clock: Clock) -> None:
@@ -24,7 +24,7 @@ class KeptPackages:
         self._clock = clock
 
     def need(self, fingerprint: str) -> None:
-        """List the package, before a pod can take it in.
+        """Put the package on the list, before a pod can fetch it.
 
         Raises:
             TransientError, PermanentError: the cluster does not answer, or does not allow it.
@@ -33,17 +33,18 @@ class KeptPackages:
         if found is None:
             try:
                 self._create(dict.fromkeys({fingerprint, *self._in_use()}, today))
-            except ConflictError:  # another controller did
+            except ConflictError:  # another controller has created it
                 found = {}
         if found is not None and (found.get("data") or {}).get(fingerprint) != today:
             self._client.merge(CONFIG_MAPS, KEPT_PACKAGES, {"data": {fingerprint: today}})
 
     def prune(self, before_s: float) -> int:
-        """Take packages off the list that nothing has used since then, and return how many; those in use stay anew.
+        """Take packages off the list that were last in use before ``before_s`` (unix time), and return how many. Those
+        in use now get today's date.
 
         Raises:
             TransientError: the cluster does not answer.
-            ConflictError: another controller writes the list.
+            ConflictError: another controller has written the list meanwhile.
         """
         try:
             found = self._client.get(CONFIG_MAPS, KEPT_PACKAGES)
@@ -57,7 +58,7 @@ class KeptPackages:
             if fresh or gone:
                 revision = {"resourceVersion": found["metadata"]["resourceVersion"]}
                 self._client.merge(CONFIG_MAPS, KEPT_PACKAGES, {"metadata": revision, "data": {**fresh, **gone}})
-        except PermanentError as error:  # deleted meanwhile, or refused: the next day is another chance
+        except PermanentError as error:  # deleted meanwhile, or refused: it is tried again the next day
             raise TransientError(Source.PACKAGES, str(error)) from error
         return len(gone)
 
@@ -67,7 +68,7 @@ class KeptPackages:
         self._client.create(CONFIG_MAPS, {**body, "metadata": metadata, "data": dict(data)})
 
     def _in_use(self) -> set[str]:
-        """The packages of all versions that are there."""
+        """Return the fingerprints of the packages of all versions that exist."""
         identities = (identity_of(one) for one in self._looks.take().deployments.values())
         return {one.artifact.fingerprint for one in identities if one is not None} - {""}
 
@@ -76,5 +77,5 @@ class KeptPackages:
 
 
 def _day(at_s: float) -> str:
-    """The day in UTC, so written that days compare as their texts do."""
+    """Return the day in UTC, as a text that sorts by time."""
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d")

@@ -1,7 +1,7 @@
-"""The condition of a replica, read from its pod: its own doing, or not.
+"""The condition of a replica, read from its pod: whether a problem is the version's own or not.
 
-A version has failed where its own process says so, by the exit status and the last words that Kubernetes keeps. What a
-node, a scheduler, a registry or a person who evicts does to a pod is a disturbance, whatever the pod looks like then.
+A version has failed if its own process says so, by its exit status and the end of its log, which Kubernetes keeps. What
+a node, a scheduler, a registry or a person who evicts does to a pod is a disturbance, whatever the pod looks like then.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from serving.contract import EXIT_REFUSED, EXIT_SHORTAGE, EXIT_USAGE
 from serving.text.printable import printable
 
 _LAST_WORDS_MAX: Final = 500
-_OURS: Final = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # its command line is ours, and so is what its node lacks
+_OURS: Final = frozenset({EXIT_USAGE, EXIT_SHORTAGE})  # a wrong command line, or a node that lacks something
 _NO_IMAGE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _BACKING_OFF: Final = "CrashLoopBackOff"
 
@@ -23,13 +23,13 @@ Pod = Mapping[str, Any]
 
 
 def is_leaving(pod: Pod) -> bool:
-    """Return whether it was told to end, or has ended for good: another takes its place."""
+    """Return whether the pod was told to end, or has ended for good, so that another takes its place."""
     return bool(pod["metadata"].get("deletionTimestamp")) or pod["status"].get("phase") in ("Failed", "Succeeded")
 
 
 def endpoint_of(pod: Pod, *, was_well: bool) -> Endpoint:
-    """Return the replica as its pod tells of it. ``was_well``: the version has been ready with this very template
-    before, so that an image that cannot be had now is the cluster's fault."""
+    """Return the replica as its pod describes it. ``was_well``: the version was ready before with this very template,
+    so an image that cannot be pulled now is the cluster's fault."""
     status = pod["status"]
     restarts = sum(container.get("restartCount", 0) for container in _containers(status, "containerStatuses"))
     condition, detail = _told(pod, was_well=was_well)
@@ -58,7 +58,7 @@ def _told(pod: Pod, *, was_well: bool) -> tuple[Condition, str]:
 
 
 def _fetching(container: Mapping[str, Any], *, was_well: bool) -> tuple[Condition, str] | None:
-    """The step that brings the package; None where it is done."""
+    """Return the condition of the step that fetches the package; None once it is done."""
     state = container.get("state") or {}
     if _ended_with(state.get("terminated"), 0):
         return None
@@ -80,7 +80,7 @@ def _running(container: Mapping[str, Any], *, was_well: bool) -> tuple[Condition
     ended = _last_end(container)
     if ended is not None and not state.get("running"):
         return _ended(ended, backing_off=(state.get("waiting") or {}).get("reason") == _BACKING_OFF)
-    if container.get("ready"):  # by its own kubelet's last word; somebody else says that the pod is not
+    if container.get("ready"):  # the kubelet's last word; the control plane has marked the pod as not ready since
         return Condition.DISTURBED, "is on a node that does not report"
     if container.get("started"):
         return Condition.FAILING, "does not answer"
@@ -93,7 +93,7 @@ def _ended(ended: Mapping[str, Any], *, backing_off: bool) -> tuple[Condition, s
     code = ended.get("exitCode")
     why = _said(ended.get("message")) or str(ended.get("reason", ""))
     if code in _OURS:
-        return Condition.DISTURBED, f"lacks something of its node: {why}"
+        return Condition.DISTURBED, f"cannot run on its node: {why}"
     gone = backing_off or code == EXIT_REFUSED
     return (Condition.FAILED if gone else Condition.FAILING), f"ended with exit code {code}: {why}"
 
@@ -124,6 +124,6 @@ def _holds(conditions: Mapping[str, Mapping[str, Any]], kind: str) -> bool:
 
 
 def _said(message: object) -> str:
-    """The end of somebody's words, on one line: the last ones tell most."""
+    """Return the end of a message, on one line: its last words tell the most."""
     text = printable(" ".join(str(message or "").split()))
     return text if len(text) <= _LAST_WORDS_MAX else f"…{text[-_LAST_WORDS_MAX:]}"

@@ -1,4 +1,4 @@
-"""Policies as objects of the cluster, so that Git may hold them beside, or instead of, files."""
+"""Policies as objects of the cluster, so that Git can hold them beside files, or instead of files."""
 
 import logging
 import math
@@ -27,8 +27,8 @@ Document = ReleasePolicy | NotFollowed
 
 
 class PolicyObjects:
-    """Implements the port ``PolicySource``, by what ``catch_up`` read last: the rounds wait for no cluster. Documents
-    are called after their objects. ``catch_up`` is called by one thread at a time, ``documents`` by any."""
+    """Implements the port ``PolicySource`` with what ``catch_up`` read last, so that rounds never wait for the cluster.
+    A document has the name of its object. ``catch_up`` is called by one thread at a time, ``documents`` by any."""
 
     name: Final = "release policies"
 
@@ -39,8 +39,8 @@ class PolicyObjects:
         faults: Callable[[], Mapping[str, str]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``suites``: where suites lie that policies name by relative paths. ``faults``: why documents are not
-        followed, by their names, as it is known of all sources together; it is shown at the objects."""
+        """``suites``: the folder for suites that policies name by relative paths. ``faults`` returns why documents are
+        not followed, by their names, over all sources together; it is shown in the objects' status."""
         self._client = client
         self._suites = suites
         self._faults = faults
@@ -51,14 +51,14 @@ class PolicyObjects:
 
     def documents(self) -> Mapping[str, Document]:
         if self._documents is None:
-            raise TransientError(Source.POLICIES, "the policies of the cluster are not read yet")
+            raise TransientError(Source.POLICIES, "the policies of the cluster have not been read yet")
         return self._documents
 
     def catch_up(self) -> None:
-        """Read the objects, and write at each whether it is followed.
+        """Read the objects, and write in the status of each whether it is followed.
 
         Raises:
-            SerinError: the cluster does not answer; what was read before holds.
+            SerinError: the cluster does not answer; the documents that were read before stay in force.
         """
         now_s = self._monotonic()
         if now_s - self._read_s < EVERY_S:
@@ -73,7 +73,7 @@ class PolicyObjects:
                 log.warning("%s: %s", _document_name(found), error)
 
     def read(self) -> Sequence[Object]:
-        """Read the objects, and return them; nothing is written at them. Raises as ``catch_up``."""
+        """Read the objects and return them, without writing anything. Raises as ``catch_up`` does."""
         try:
             objects = self._client.list(RELEASE_POLICIES).items
         except NoSuchObjectError:  # the cluster has no such kind: all policies are files
@@ -83,7 +83,7 @@ class PolicyObjects:
         return objects
 
     def _take(self, objects: Sequence[Object]) -> None:
-        """Read anew what changed. The mapping stays the very same where nothing did."""
+        """Parse the objects that have changed. If none has, the mapping stays the same one."""
         generations = {
             _document_name(found): (found["metadata"]["uid"], found["metadata"]["generation"]) for found in objects
         }
@@ -105,7 +105,7 @@ class PolicyObjects:
             return NotFollowed(str(error))
 
     def _tell(self, found: Object, fault: str | None) -> None:
-        """Write the condition where it says something else."""
+        """Write the condition, if the object's status has another one."""
         metadata = found["metadata"]
         before = _condition(found)
         wanted = {"status": str(fault is None), "reason": "Followed" if fault is None else "NotFollowed"}
@@ -125,18 +125,18 @@ class PolicyObjects:
 
 
 class PolicyObjectsAsked:
-    """Implements the port ``PolicySource`` for whoever asks without the controller: each time the objects are read, and
-    nothing is written at them."""
+    """Implements the port ``PolicySource`` for those who ask without the controller: the objects are read at each call,
+    and nothing is written."""
 
     def __init__(self, client: KubernetesClient, suites: Path) -> None:
-        """``suites``: as of `PolicyObjects`."""
+        """``suites``: as for `PolicyObjects`."""
         self._objects = PolicyObjects(client, suites, dict)
 
     def documents(self) -> Mapping[str, Document]:
         try:
             self._objects.read()
         except NoSuchObjectError:
-            pass  # without the definition no policy is an object
+            pass  # the cluster has no such kind, so no policy is an object
         except SerinError as error:
             raise TransientError(Source.POLICIES, str(error)) from error
         return self._objects.documents()
@@ -148,7 +148,7 @@ def _condition(found: Object) -> dict[str, Any] | None:
 
 
 def _document_name(found: Object) -> str:
-    """The name that people find the object by, and that orders it among those of its model."""
+    """Return the name by which people find the object, and by which it is ordered among those of its model."""
     return f"{RELEASE_POLICIES.kind}/{found['metadata']['name']}"
 
 

@@ -1,4 +1,5 @@
-"""Questions to the gateway, as a user would ask them, that count as nobody's: by which version and table it answers."""
+"""Requests to the gateway, made as a user would make them, that count as nobody's: they show which version answers
+users, and by which table."""
 
 import http.client
 import ssl
@@ -18,8 +19,8 @@ _WITHIN_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One answer: its status, the version that gave it, and the generation of the table that led there, where they are
-    told."""
+    """One answer: its status code, the version that gave it, and the generation of the table that led there; None if it
+    does not say."""
 
     status: int
     version: str | None
@@ -27,7 +28,8 @@ class Told:
 
 
 class GatewayProbe:
-    """Asks the gateway at ``url``. Each question on a connection of its own, so that every process of it is met."""
+    """Asks the gateway at ``url``. Each request uses a new connection, so that over time every process of the gateway
+    is asked."""
 
     def __init__(self, url: str, ca_file: Path | None = None) -> None:
         parts = urlsplit(url)
@@ -39,10 +41,11 @@ class GatewayProbe:
         self._context = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
 
     def ask(self, model: str, host: str | None, headers: Mapping[str, str] = MappingProxyType({})) -> Told:
-        """The answer of the model's health rule, asked with the ``headers``, and under ``host`` where one is given.
+        """Return the answer of the model's health rule, asked with the ``headers`` and, if given, by the host name
+        ``host``.
 
         Raises:
-            TransientError: there is none.
+            TransientError: no answer came.
         """
         connection: http.client.HTTPConnection
         if self._context is None:

@@ -1,4 +1,5 @@
-"""The refusals of the API server as the controller's errors: asked again later, read again first, or for a person."""
+"""The refusals of the API server as Serin's errors: some are to be asked again later, some to be read again first, and
+some need a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +9,20 @@ from controller.errors import ConflictError, PermanentError, SerinError, Source,
 from serving.text.printable import printable
 
 MESSAGE_CHARS_MAX: Final = 500
-_PATCH_TEST_FAILED: Final = "the server rejected our request"  # how a 422 begins that no validation gave
-_NOT_DECLARED: Final = "field not declared in schema"  # an apply's 500: the cluster has another version of the kind
+_PATCH_TEST_FAILED: Final = "the server rejected our request"  # the beginning of a 422 that is no validation error
+_NOT_DECLARED: Final = "field not declared in schema"  # in an apply's 500: the cluster's version of the kind differs
 
 
 @dataclass(frozen=True, slots=True)
 class FieldOwner:
-    """The field manager that owns a field which was to be changed."""
+    """The field manager that owns a field which was to be written, and that field."""
 
     manager: str
     field: str
 
 
 class FieldConflictError(ConflictError):
-    """Another field manager owns what was to be written: somebody else's edit."""
+    """Another field manager owns what was to be written: somebody else has edited it."""
 
     def __init__(self, source: Source, message: str, owners: tuple[FieldOwner, ...]) -> None:
         super().__init__(source, message)
@@ -29,19 +30,21 @@ class FieldConflictError(ConflictError):
 
 
 class ExpiredError(TransientError):
-    """The revision is too old: list, and watch from what the list says."""
+    """The revision is too old: list again, and watch from the revision of that list."""
 
 
 class ForbiddenError(TransientError):
-    """The account may not do this. Our own fault, so no version's: asked again, once a person gave the right."""
+    """The account may not do this. That is Serin's own fault and no version's, so it is asked again: a person may grant
+    the right."""
 
 
 class NoSuchObjectError(PermanentError):
-    """The object, its namespace or its kind is not there."""
+    """The object, its namespace or its kind does not exist."""
 
 
 def error_of(code: int, status: Mapping[str, Any], doing: str, source: Source) -> SerinError:
-    """The error for an answer with this status code. ``status`` is its body, ``doing`` what was asked, for people."""
+    """Return the error for an answer with this status code. ``status`` is the answer's body; ``doing`` says what was
+    asked, for people."""
     said = printable(str(status.get("message") or "no reason given"))[:MESSAGE_CHARS_MAX]
     message = f"{doing}: {said}"
     if code == 401:
@@ -49,7 +52,7 @@ def error_of(code: int, status: Mapping[str, Any], doing: str, source: Source) -
             source, f"{doing}: the cluster does not know the account: its token is wrong or has expired"
         )
     if code == 403:
-        return ForbiddenError(source, f"{message}: its Role lacks this right")
+        return ForbiddenError(source, f"{message}: the Role of Serin's account lacks this right")
     if code == 409 and (owners := _owners(status)):
         return FieldConflictError(source, message, owners)
     if code == 422 and said.startswith(_PATCH_TEST_FAILED):
@@ -61,7 +64,7 @@ def error_of(code: int, status: Mapping[str, Any], doing: str, source: Source) -
 
 
 def tells_of(status: Mapping[str, Any], name: str) -> bool:
-    """Return whether a 404 says that the object is not there; else its whole kind is not."""
+    """Return whether a 404 means that the object does not exist; otherwise its whole kind does not."""
     return bool((status.get("details") or {}).get("name") == name)
 
 
@@ -75,6 +78,6 @@ def _owners(status: Mapping[str, Any]) -> tuple[FieldOwner, ...]:
 
 
 def _manager(message: str) -> str:
-    """The name in ``conflict with "kubectl-edit" using ...``."""
+    """Return the name in ``conflict with "kubectl-edit" using ...``."""
     parts = message.split('"')
     return printable(parts[1]) if len(parts) > 2 else printable(message)

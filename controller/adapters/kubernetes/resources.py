@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-Object = dict[str, Any]  # an object of the API, as JSON has it
+Object = dict[str, Any]  # an object of the API, as parsed from JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource in one version."""
+    """One kind of object, in one version of the API."""
 
     group: str
     version: str
@@ -19,7 +19,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """Return what objects have as ``apiVersion``."""
+        """Return the value of ``apiVersion`` in objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
@@ -28,7 +28,8 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """The path of one object, or of all in the namespace (of a resource without namespaces: of all)."""
+        """Return the path of one object or, without ``name``, of all objects in the namespace. A resource without
+        namespaces ignores the namespace."""
         parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
         if self.namespaced and namespace:
             parts += ["namespaces", namespace]

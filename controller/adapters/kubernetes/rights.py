@@ -1,8 +1,7 @@
-"""The rights that Serin needs on its namespace, and what for: the chart's Role holds exactly these.
+"""The rights that Serin needs in its namespace, and what for: the chart's Role grants exactly these.
 
-``python -m controller.adapters.kubernetes.rights`` prints them as rules of a Role; with ``operator`` or ``sticky``,
-those that are needed besides: where it keeps rules for a Prometheus operator, or has Envoy Gateway deal users by a
-header.
+``python -m controller.adapters.kubernetes.rights`` prints them as rules of a Role. With ``operator`` or ``sticky``, it
+prints the additional rights: to keep rules for a Prometheus operator, or to have Envoy Gateway split users by a header.
 """
 
 import sys
@@ -32,7 +31,8 @@ from controller.adapters.kubernetes.resources import (
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """The verbs that are used on one resource, or on a subresource of it. Never on Secrets: those are mounted."""
+    """The verbs that are used on one resource, or on a subresource of it. None is for Secrets: those are mounted as
+    files."""
 
     resource: Resource
     verbs: tuple[str, ...]
@@ -41,7 +41,7 @@ class Right:
 
     @property
     def name(self) -> str:
-        """Return what a Role calls the resource."""
+        """Return the name of the resource in a Role."""
         return f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
 
 
@@ -72,14 +72,14 @@ _GROUPS: Final = {"operator": OPERATOR_RIGHTS, "sticky": STICKY_RIGHTS}
 
 
 def rules(rights: Sequence[Right] = RIGHTS) -> list[Object]:
-    """Return the rights as the rules of a Role, one each."""
+    """Return the rights as rules of a Role, one rule for each."""
     return [
         {"apiGroups": [right.resource.group], "resources": [right.name], "verbs": list(right.verbs)} for right in rights
     ]
 
 
 def as_yaml(rights: Sequence[Right] = RIGHTS) -> str:
-    """Return the same as YAML, each with what it is for."""
+    """Return the rules as YAML, each with a comment that says what it is for."""
     parts = zip(rights, rules(rights), strict=True)
     return "".join(f"# {right.why}\n{yaml.safe_dump([rule], default_flow_style=None)}" for right, rule in parts)
 

@@ -1,5 +1,5 @@
-"""The alert rules of the policies in force as an object, of the Prometheus operator or a ConfigMap with their file,
-made anew as policies change."""
+"""The alert rules of the policies in force as an object of the cluster: a PrometheusRule of the Prometheus operator, or
+a ConfigMap with the rule file. The object is written again whenever policies change."""
 
 import math
 import time
@@ -12,7 +12,7 @@ from controller.core.policy import ReleasePolicy
 from controller.errors import ConflictError
 
 EVERY_S: Final = 5.0
-AGAIN_S: Final = 300.0  # after which it is written once more: it may have been edited, or deleted
+AGAIN_S: Final = 300.0  # then the object is written again, in case somebody has edited or deleted it
 
 Policies = Mapping[str, ReleasePolicy]
 
@@ -31,8 +31,8 @@ class RuleObject:
         monotonic: Callable[[], float] = time.monotonic,
         resource: Resource = PROMETHEUS_RULES,
     ) -> None:
-        """``policies``: the very same mapping as long as none is another; ``object_of``: the whole object for them, one
-        of the ``resource``."""
+        """``policies`` returns the very same mapping as long as no policy changes. ``object_of`` returns the whole
+        object for them, which is of the kind ``resource``."""
         self._client = client
         self._resource = resource
         self._policies = policies
@@ -43,10 +43,10 @@ class RuleObject:
         self._written_s = -math.inf
 
     def catch_up(self) -> None:
-        """Write the object where policies are others, and from time to time all the same.
+        """Write the object if policies have changed, and every `AGAIN_S` seconds in any case.
 
         Raises:
-            SerinError: the cluster does not answer, or has no such kind; the rules of before stand.
+            SerinError: the cluster does not answer, or does not have this kind; the former rules stay.
         """
         now_s = self._monotonic()
         if now_s - self._looked_s < EVERY_S:
@@ -58,6 +58,6 @@ class RuleObject:
         wanted = self._object_of(policies)
         try:
             self._client.create(self._resource, wanted)
-        except ConflictError:  # there is one of its name: it is ours, by the settings
+        except ConflictError:  # it exists, and by the settings it is ours
             self._client.apply(self._resource, wanted["metadata"]["name"], wanted, force=True)
         self._written_for, self._written_s = policies, now_s

@@ -1,4 +1,4 @@
-"""Deployments of a cluster: each version is a Deployment of its own, made once and never applied again."""
+"""The deployments of a cluster: each version is a Deployment of its own, created once and never applied again."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -28,10 +28,10 @@ _BY_BLAME: Final = (Condition.READY, Condition.DISTURBED, Condition.STARTING, Co
 
 
 class KubernetesDeployments:
-    """Implements ``Deployments`` on one namespace. Keeps nothing that the cluster does not hold.
+    """Implements ``Deployments`` in one namespace. It keeps no state outside the cluster.
 
-    ``name_of``: the resource name of a version. ``routed`` is asked before a version is removed: no route is left
-    without what it leads to. ``packages``: the list of what the pods' cache keeps, where it outlives them.
+    ``name_of``: the resource name of a version. ``routed`` is asked before a version is removed, so that no route leads
+    to a version that is gone. ``packages``: the list of what the pods' cache keeps, if the cache outlives them.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class KubernetesDeployments:
         self._packages = packages
 
     def ensure(self, spec: DeploymentSpec) -> DeploymentStatus:
-        """Make the version's objects unless they are there, and say how it is.
+        """Create the version's objects if they are missing, and return its status.
 
         Raises:
             TransientError: the cluster does not answer, or does not allow it.
-            PermanentError: it refuses one of the objects.
+            PermanentError: it refuses one of the objects, or the version's name is taken by something else.
         """
         name = self._name_of(spec.model, spec.version)
         look = self._looks.take()
@@ -77,16 +77,17 @@ class KubernetesDeployments:
         return {number: _status(number, name, look) for number, (name, _) in sorted(look.named(model).items())}
 
     def running(self) -> Mapping[str, Mapping[str, DeploymentStatus]]:
-        """Return what runs of every model, by version. Raises as ``status``."""
+        """Return the status of everything that runs, by model and version. Raises as ``status`` does."""
         return {model: self.status(model) for model in sorted(self._looks.take().models)}
 
     def remove(self, model: str, version: str) -> None:
         """Delete the version's objects; its pods drain by themselves.
 
-        The Deployment goes last: as long as it is there, the version is listed, and removed once more.
+        The Deployment is deleted last: while it exists, the version is listed, so a removal that was interrupted is
+        repeated.
 
         Raises:
-            PermanentError: traffic still leads to it.
+            PermanentError: traffic still leads to the version.
         """
         look = self._looks.take()
         name, identity = look.named(model).get(version, (self._name_of(model, version), None))
@@ -100,7 +101,7 @@ class KubernetesDeployments:
         log.info("%s was removed", name)
 
     def _create(self, spec: DeploymentSpec, name: str, *, anew: bool) -> None:
-        """Another controller may have made some of it a moment ago: what is there stays as it is."""
+        """Create the objects. Those that another controller may have created a moment ago stay as they are."""
         if anew and self._packages is not None:
             self._packages.need(spec.artifact.fingerprint)
         replicas = spec.serving.replicas
@@ -118,7 +119,8 @@ class KubernetesDeployments:
         log.info("%s was created", name)
 
     def _replaced(self, spec: DeploymentSpec, name: str, found: Object) -> DeploymentStatus:
-        """Delete what is of another package or other settings: the number was given again. The next call makes it anew.
+        """Delete a Deployment of another package or of other settings: the version's number was used again. The next
+        call creates it anew.
 
         Raises:
             PermanentError: users are served by it.
@@ -128,15 +130,15 @@ class KubernetesDeployments:
                 f"version {spec.version} of {spec.model} runs with another package or other settings and gets "
                 "traffic: register it under a number of its own"
             )
-        with suppress(ConflictError):  # another one has made it anew already
+        with suppress(ConflictError):  # another controller has created it anew already
             self._client.delete(DEPLOYMENTS, name, uid=found["metadata"]["uid"])
         self._looks.forget()
         return DeploymentStatus(spec.version, (Endpoint(Condition.DISTURBED, detail=f"{name} is being recreated"),))
 
 
 def _status(version: str, name: str, look: Look) -> DeploymentStatus:
-    """The version by its pods. Where more of them are wanted than a release asked for, as an autoscaler does, only as
-    many count: those that come and go with the load are no event of a release."""
+    """Return the status of the version, by its pods. If there are more pods than its release asked for, as with an
+    autoscaler, those that are not ready are left out: pods that come and go with the load are no event of a release."""
     found = look.deployments.get(name)
     if found is None:
         return DeploymentStatus(version, (Endpoint(Condition.STARTING, detail=f"{name} is being created"),))

@@ -1,4 +1,4 @@
-"""The proof that users are answered by a route as it was written: what gateways say of it, and what answers show."""
+"""The proof that users are answered by a route as it was written: what gateways report, and what answers show."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,20 @@ from controller.core.traffic import TrafficTable, WriteStage
 
 ANSWERS_MIN: Final = 20
 _CHANCE_MAX: Final = 0.001
-"""Answers that would come out so with less chance than this, all versions together, were not dealt by these weights."""
+"""The significance level, over all versions together: answers that the weights would give with a smaller chance than
+this were not routed by these weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The standing of a route by its own status; ``detail`` says why it is no further."""
+    """The state of a route, by its own status; ``detail`` says why it has come no further."""
 
     stage: WriteStage
     detail: str = ""
 
 
 def standing_of(route: Mapping[str, Any]) -> Standing:
-    """Return whether each gateway that the route names has accepted the very generation that stands there."""
+    """Return whether each gateway that the route names has accepted the generation of the route that is stored now."""
     parents = route["spec"].get("parentRefs") or ()
     if not parents:
         return Standing(WriteStage.WRITTEN, "the route names no gateway (parentRefs): nothing serves it")
@@ -44,19 +45,20 @@ def standing_of(route: Mapping[str, Any]) -> Standing:
 
 @dataclass(slots=True)
 class Answers:
-    """The answers since one table was accepted."""
+    """The answers that came since one table was accepted."""
 
     told: list[Told] = field(default_factory=list)
 
     def add(self, told: Told, table: TrafficTable, *, tells_generation: bool) -> None:
-        """Take one in. One of an older table is of a gateway's process that has not heard yet: all are asked anew."""
+        """Add an answer. If it was routed by an older table, it is from a process of the gateway that has not loaded
+        the new one yet; then all earlier answers are dropped."""
         if tells_generation and told.generation != str(table.generation):
             self.told.clear()
         else:
             self.told.append(told)
 
     def problem(self, table: TrafficTable) -> str:
-        """Return what speaks against these answers being dealt by the table; empty where nothing does."""
+        """Return why these answers were not routed by the table; empty if they may have been."""
         unknown = [one for one in self.told if one.version not in table.weights_pct]
         if unknown:
             who = (
@@ -64,7 +66,7 @@ class Answers:
                 if unknown[-1].version
                 else f"something that is not Serin's ({unknown[-1].status})"
             )
-            return f"RouteNotServed: {who} answers, which has no share"
+            return f"RouteNotServed: {who} answers, but has no share"
         counts = Counter(str(one.version) for one in self.told)
         if len(self.told) < ANSWERS_MIN or (version := mismatch(counts, table)) is None:
             return ""
@@ -72,7 +74,7 @@ class Answers:
         return f"RouteNotServed: version {version} gave {got}, but its weight is {table.weights_pct[version]:g} %"
 
     def missing(self, *, tells_generation: bool) -> str:
-        """Return what is waited for; empty where enough have come."""
+        """Return what is still waited for; empty once there are enough answers."""
         if len(self.told) >= ANSWERS_MIN:
             return ""
         more = f" with its {GENERATION_HEADER}" if tells_generation else ""
@@ -80,10 +82,10 @@ class Answers:
 
 
 def mismatch(counts: Counter[str], table: TrafficTable) -> str | None:
-    """Return a version that did not get its share of what was counted; None where chance explains all of it."""
+    """Return a version that did not get its share of the counts; None if chance explains all of them."""
     if len(table.weights_pct) == 1:
         return None
-    from scipy.stats import binomtest  # half a second, which a start does not pay
+    from scipy.stats import binomtest  # takes half a second to import, which would slow every start
 
     for version in table.weights_pct:
         chance = binomtest(counts[version], counts.total(), table.share_of(version)).pvalue

@@ -1,4 +1,5 @@
-"""The sight of a cluster: its versions and routes, and while it does not answer, what was seen last."""
+"""The versions and routes of a cluster for people to see. While the cluster does not answer, the last known state is
+shown."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -14,21 +15,22 @@ Running = Mapping[str, Mapping[str, DeploymentStatus]]
 Seen = TypeVar("Seen")
 
 _AWAY_S: Final = 5.0
-"""For so long a cluster that did not answer is not asked again: whoever asks how things are shall not wait for it."""
+"""How long a cluster that did not answer is not asked again: nobody who asks for the status should have to wait for
+it."""
 
 
 class ClusterSight:
     """Implements ``Sight``. Any thread may ask."""
 
     def __init__(self, running: Callable[[], Running], traffic: Traffic, clock: Clock) -> None:
-        """``running``: what runs, by model and version; may raise as ``Deployments.status``."""
+        """``running`` returns what runs, by model and version; it may raise as ``Deployments.status`` does."""
         self._ask_running = running
         self._traffic = traffic
         self._clock = clock
         self._tables: Sequence[TrafficTable] = ()
         self._running: Running = {}
         self._edits: Sequence[str] = ()
-        self._away: tuple[float, str] | None = None  # since when it does not answer, and its words
+        self._away: tuple[float, str] | None = None  # when it last failed to answer (monotonic), and the error
 
     def tables(self) -> Sequence[TrafficTable]:
         self._tables = self._asked(self.read_tables, self._tables)
@@ -62,7 +64,7 @@ class ClusterSight:
         return found
 
     def read_tables(self) -> Sequence[TrafficTable]:
-        """Return every model's table as it stands there now. Raises TransientError where the cluster does not say."""
+        """Return the current table of every model. Raises TransientError if the cluster does not answer."""
         found = (self._traffic.read(model) for model in self._traffic.models())
         return tuple(table for table in found if table is not None)
 

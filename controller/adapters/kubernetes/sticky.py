@@ -1,5 +1,5 @@
-"""The objects that let a gateway keep users on their version, as an operator says which gateway it is: made once for
-each model's route, and never written over what somebody else made of them."""
+"""The objects that let a gateway keep users on their version, for the kind of gateway that the settings name. They are
+created once for each model's route, and never written over what somebody else made of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ _WAY_OUT: Final = "delete it, and Serin recreates it, or leave out runtime.gatew
 
 
 class StickyBy(StrEnum):
-    """The gateways that can be asked to deal users by the hash of a header, as settings name them."""
+    """The kinds of gateway that can split users by the hash of a header, as settings name them."""
 
     ENVOY_GATEWAY = "envoy-gateway"
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The standing of a model's policy. ``revision``: another once it says something else; ``problem``: why it does
-    not hold, empty where it does."""
+    """The state of a model's policy. ``revision`` is another one after each change; ``problem`` says why the policy has
+    no effect, empty if it has."""
 
     revision: str
     problem: str
 
 
 class HashPolicies:
-    """Writes and reads the policies of an installation's routes. ``header``: by whose value users are dealt."""
+    """Writes and reads the policies of an installation's routes. ``header``: users are split by its value."""
 
     def __init__(
         self,
@@ -55,17 +55,17 @@ class HashPolicies:
         self._listed_s = 0.0
 
     def ensure(self, model: str) -> None:
-        """Let the policy of the model's route be there, and say what is wanted.
+        """Create the policy of the model's route if it is missing, and check that it says what is wanted.
 
         Raises:
-            TransientError: somebody else wrote it, or the gateway does not follow it: a person has to see to it.
+            TransientError: somebody else changed it, or the gateway does not follow it; a person has to act.
         """
         self._found = None
         if problem := self.standing(model).problem:
             raise TransientError(Source.TRAFFIC, problem)
 
     def standing(self, model: str) -> Standing:
-        """Return how the model's policy stands; one that is gone is made again."""
+        """Return the state of the model's policy. If the policy is gone, it is created again."""
         name = self._route_name(model)
         wanted = hash_policy(name, self.header)
         found = self._listed().get(name)
@@ -99,12 +99,12 @@ class HashPolicies:
     def _list(self) -> Sequence[Object]:
         try:
             return self._client.list(TRAFFIC_POLICIES).items
-        except NoSuchObjectError as error:  # of the installation, so of no version
+        except NoSuchObjectError as error:  # the fault of the installation, and of no version
             said = (
                 f"{error}: sticky_by: {StickyBy.ENVOY_GATEWAY} is for Envoy Gateway, whose kinds this cluster "
                 "does not have"
             )
-            raise TransientError(Source.TRAFFIC, f"{said}; leave out it and sticky_header") from error
+            raise TransientError(Source.TRAFFIC, f"{said}; leave out sticky_by and sticky_header") from error
 
 
 def _revision(found: Object) -> str:

@@ -1,4 +1,4 @@
-"""The routing of a cluster: one HTTPRoute a model, whose rules are Serin's and whose everything else may be Git's."""
+"""The routing of a cluster: one HTTPRoute for each model. Its rules are Serin's; everything else in it may be Git's."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -37,21 +37,21 @@ from controller.ports.clock import Clock
 log = logging.getLogger(__name__)
 
 MANAGER: Final = "serin"
-SETUP_MANAGER: Final = "serin-setup"  # of what a new route has besides its rules, until Git takes it over
+SETUP_MANAGER: Final = "serin-setup"  # owns what a new route has besides its rules, until Git takes that over
 ROLLBACK_MANAGER: Final = "serin-rollback"
 _OURS: Final = (MANAGER, SETUP_MANAGER, ROLLBACK_MANAGER)
 _MODEL: Final = f"{DOMAIN}/model"
 _TRIES: Final = 5
 _ASKED_AT_ONCE: Final = 5
 _KEPT_S: Final = 1.0
-_PATIENCE_S: Final = 2.0  # before it is said what a table waits for that has only just been written
+_PATIENCE_S: Final = 2.0  # after a write, before anybody is told what the table waits for
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySite:
-    """The gateway as an installation tells of it. ``features``: those that it supports; None: its class is asked.
-    ``mirroring``: who copies; None: the gateway where it can, else the replicas. ``sticky_by``: how it is told to keep
-    users on their version; None: it is not."""
+    """The gateway, as the settings describe it. ``features``: those that it supports; None: its GatewayClass is asked.
+    ``mirroring``: who copies; None: the gateway if it can, otherwise the replicas. ``sticky_by``: the kind of gateway
+    that keeps users on their version; None: users are not kept."""
 
     name: str
     namespace: str | None = None
@@ -64,11 +64,12 @@ class GatewaySite:
 
 
 class KubernetesTraffic:
-    """Implements ``Traffic``. What it remembers besides is only how far its last writes were seen to have come.
+    """Implements ``Traffic``. Beside the cluster's own state, it remembers only how far its last writes were seen to
+    have come.
 
-    ``name_of``: the Service of a version; ``route_name``: the HTTPRoute of a model. ``setup`` writes what a route that
-    nobody made before needs besides rules, under a name of its own, so that Git can take it over. ``sticky``: what lets
-    the gateway keep users on their version; None: it is not asked to.
+    ``name_of``: the Service of a version; ``route_name``: the HTTPRoute of a model. ``setup`` creates a missing route,
+    with what it needs besides rules, under a field manager of its own, so that Git can take that over. ``sticky`` makes
+    the gateway keep users on their version; None: users are not kept.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each a part of the data plane
@@ -105,7 +106,7 @@ class KubernetesTraffic:
         self._known: set[str] = set()  # models that have had a table
         self._features: frozenset[str] | None = site.features
         self._served: dict[str, _Mark] = {}
-        self._settled: dict[str, _Mark] = {}  # as it was served when capacity was last fitted to it
+        self._settled: dict[str, _Mark] = {}  # by model: the served route to which capacity was last fitted
         self._waiting: dict[str, _Waiting] = {}  # by model
 
     # --- what it can ---------------------------------------------------------------------------------------------
@@ -114,8 +115,11 @@ class KubernetesTraffic:
         return abilities_of(f"gateway {self._site.name}", self._supported(), self._site.mirroring, header)
 
     def _supported(self) -> frozenset[str]:
-        """A Role cannot give the right to read a class: where it may not be asked, nothing is taken for granted but
-        that paths are rewritten, without which there is no way to a replica."""
+        """Return the features that the gateway supports.
+
+        A Role cannot grant the right to read a GatewayClass. If Serin may not read it, only one feature is assumed:
+        that paths are rewritten, without which no request reaches a replica.
+        """
         if self._features is None:
             found = None
             if self._site.class_name is not None:
@@ -146,7 +150,7 @@ class KubernetesTraffic:
         return self._table(model, self._listed().get(model))
 
     def _table(self, model: str, route: Object | None) -> TrafficTable | None:
-        """An edit may lead to a version that Serin had not routed to."""
+        """Return the table that the route holds. An edited route may lead to a version that Serin had not routed to."""
         if route is None:
             return None
         return table_of(model, route, self._capacity.names(model) if edited(route) is not None else {})
@@ -168,7 +172,8 @@ class KubernetesTraffic:
         return Drift(digest, f"the route of {model} was changed {who}past Serin (now {shares}; rules {digest})", by)
 
     def _listed(self) -> Mapping[str, Object]:
-        """One list for all models; our own writes are seen at once."""
+        """Return the routes by model, from one list for all models that is kept for a moment. Our own writes are seen
+        at once."""
         with self._lock:
             now_s = self._clock.monotonic_s()
             if self._routes is None or now_s - self._listed_s >= self._kept_s:
@@ -192,7 +197,7 @@ class KubernetesTraffic:
             stored = self._table(table.model, route)
             if self._stands(table, stored, self._drift(table.model, route), over):
                 return
-            if self._sticky is not None and _is_split(table):  # a way back waits for nothing
+            if self._sticky is not None and _is_split(table):  # a rollback is not split, and waits for nothing
                 self._sticky.ensure(table.model)
             self._capacity.prepare(stored, table)
             self._copy(table)
@@ -210,7 +215,7 @@ class KubernetesTraffic:
 
     def retreat(self, model: str, to: str | None, override: Override) -> TrafficTable:
         with self._lock:
-            self._routes = None  # what is kept may be older than what stands there
+            self._routes = None  # the list that is kept may be older than the cluster's state
         table = self.read(model)
         if table is None:
             raise UsageError(f"no model {model!r} is routed here")
@@ -222,7 +227,11 @@ class KubernetesTraffic:
 
     @staticmethod
     def _stands(table: TrafficTable, stored: TrafficTable | None, drift: Drift | None, over: Drift | None) -> bool:
-        """Return whether the very table is there already: a repeated call."""
+        """Return whether this very table is stored already, as when a call is repeated.
+
+        Raises:
+            ConflictError: somebody else has written the route, or edited it.
+        """
         model = table.model
         if drift is not None and (over is None or over.digest != drift.digest):
             raise ConflictError(Source.TRAFFIC, f"{drift.what}: somebody else did that, and it is not overwritten")
@@ -238,7 +247,8 @@ class KubernetesTraffic:
         return False
 
     def _copy(self, table: TrafficTable) -> None:
-        """Copies end before traffic moves back, but traffic never waits for that."""
+        """Start or end the copies, as the table says. Copies end before traffic moves back, but traffic never waits for
+        that."""
         by_replica = self.abilities(table.model).mirroring is Mirroring.REPLICA
         try:
             if by_replica and table.mirror is not None:
@@ -265,7 +275,7 @@ class KubernetesTraffic:
             self._setup.create(HTTP_ROUTES, body)
             return
         body = {"metadata": {"annotations": annotations}, "spec": {"rules": rules}}
-        # What others have made of the rules was compared above, with this very revision.
+        # Edits of the rules by others were checked above, on this very revision.
         self._client.apply(HTTP_ROUTES, name, body, force=True, revision=route["metadata"]["resourceVersion"])
 
     def _forget(self) -> None:
@@ -299,7 +309,8 @@ class KubernetesTraffic:
         return WriteProgress(table.generation, stage, "" if patient else detail)
 
     def _settle(self, table: TrafficTable, mark: "_Mark") -> None:
-        """Capacity that nobody needs any more waits for nothing, and nothing waits for it."""
+        """Give up capacity that nobody needs any more. Nothing depends on it: a failure is logged, and it is tried
+        again."""
         if self._settled.get(table.model) == mark:
             return
         try:
@@ -313,7 +324,7 @@ class KubernetesTraffic:
         return KeptUsers(self._sticky.header) if self._sticky is not None else None
 
     def _asked(self, table: TrafficTable, route: Object, waiting: "_Waiting") -> str:
-        """Return why the table is not seen to be served yet; empty where it is."""
+        """Return why the table is not yet seen to be served; empty once it is."""
         answers, users = waiting.answers, waiting.users
         told = Feature.ANSWER_HEADERS in self._supported()
         host = next((name.replace("*", "serin") for name in route["spec"].get("hostnames") or ()), None)
@@ -346,7 +357,7 @@ _NO_POLICY: Final = Standing("", "")
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """One route as it was written once, with what keeps users on their version."""
+    """One route as it was written once, with the policy that keeps users on their version."""
 
     uid: str
     generation: int
@@ -356,7 +367,7 @@ class _Mark:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """The answers since a route was written. ``users``: None where none are kept on a version."""
+    """The answers since a route was written. ``users``: None if users are not kept on a version."""
 
     mark: _Mark
     since_s: float

@@ -1,4 +1,4 @@
-"""Calls of MLflow's client library: what it raises, in our errors."""
+"""Calls of MLflow's client library, with its exceptions turned into Serin's errors."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from typing import Final
 from controller.errors import PermanentError, Source, TransientError
 
 SOURCE: Final = Source.REGISTRY
+# Errors that stay the same however often one asks. A missing right (PERMISSION_DENIED and the like) is not among them:
+# that is Serin's own fault and no version's.
 _UNFIT: Final = frozenset(
     {
         "RESOURCE_DOES_NOT_EXIST",
@@ -16,14 +18,14 @@ _UNFIT: Final = frozenset(
         "INVALID_PARAMETER_VALUE",
         "BAD_REQUEST",
     }
-)  # asking again will not help; who may not ask (PERMISSION_DENIED and the like) lacks rights of ours, not of a version
+)
 
 _ADDRESS: Final = re.compile(r"\bhttps?://[^/\s'\"]+")
 
 
 @contextmanager
 def wrapped(doing: str) -> Iterator[None]:
-    """Turn what the client library raises into our errors, saying what was being done."""
+    """Turn the exceptions of the client library into Serin's errors, whose messages say what was being done."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -33,13 +35,13 @@ def wrapped(doing: str) -> Iterator[None]:
         if error.error_code in _UNFIT:
             raise PermanentError(message) from error
         raise TransientError(SOURCE, message) from error
-    except (OSError, ValueError, KeyError) as error:  # requests' own errors are OSErrors; an odd answer is the others
+    except (OSError, ValueError, KeyError) as error:  # requests raises OSErrors, a malformed answer the other two
         raise TransientError(SOURCE, f"MLflow could not {doing}: {_said(error)}") from error
 
 
 def _said(error: Exception) -> str:
-    """Return what is told of it: of a server that is away, that and where, for what the client library says is long,
-    and names the connection as an object."""
+    """Return the error in one line. If a server is away, that is only the fact and the server's address: the client
+    library's own text is long, and names the connection as an object."""
     line = (str(error) or repr(error)).splitlines()[0]
     place = next(iter(_ADDRESS.findall(line)), "")
     for cause in _causes(error) if place else ():
@@ -51,7 +53,7 @@ def _said(error: Exception) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield what led to the error, from the last to the first."""
+    """Yield the error and what led to it, from the last to the first."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -1,8 +1,8 @@
-"""The MLflow model registry, through its client library, with what it does not guarantee made up for.
+"""The MLflow model registry, through its client library, with precautions for what MLflow does not guarantee.
 
-Aliases have no compare-and-swap, so they are read before and after each move. A version's files are taken by the id of
-the logged model behind it, as data: no flavour is loaded and no code of the candidate runs. MLflow keeps no digests of
-them, so what was fetched proves nothing until its manifest is verified.
+Aliases have no compare-and-swap, so they are read before and after each move. A version's files are fetched by the id
+of the logged model behind it, as data: no flavour is loaded and no code of the candidate runs. MLflow keeps no digests
+of files, so fetched files prove nothing until their manifest is verified.
 """
 
 import os
@@ -26,21 +26,21 @@ CHAIN_LENGTH_MAX: Final = 8  # a version copied from a version copied from ...
 FILES_MAX: Final = 64
 PACKAGE_BYTES_MAX: Final = 8 * 2**30
 READ_BYTES_MAX: Final = 4 * 2**20  # of one small file, such as a manifest
-PAGE_MODELS: Final = 1000  # MLflow gives no more
-SEARCHED_AS_ONE: Final = 50  # models that a search tells of in the time that MLflow takes to tell of one
+PAGE_MODELS: Final = 1000  # the most that MLflow returns at a time
+SEARCHED_AS_ONE: Final = 50  # how many models a search returns in the time of one single read
 
 _LOGGED_MODEL: Final = re.compile(r"models:/(m-[0-9a-f]{32})")
 _COPIED: Final = re.compile(r"models:/([^/:@]+)/([0-9]+)")
-_SERVED_LOCATION: Final = re.compile(r"mlflow-artifacts:/(?!/)[A-Za-z0-9._/-]+")  # on the registry's own server
+_SERVED_LOCATION: Final = re.compile(r"mlflow-artifacts:/(?!/)[A-Za-z0-9._/-]+")  # served by the registry itself
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class MlflowRegistry:
     """The port ``Registry`` on an MLflow tracking server.
 
-    The client library reads its time-outs from the environment only, so constructing this sets
-    ``MLFLOW_HTTP_REQUEST_*`` (and no redirects, telemetry or progress bars) for the whole process; without them a call
-    to a registry that is away hangs for four minutes.
+    The client library reads its time-outs only from the environment. So the constructor sets ``MLFLOW_HTTP_REQUEST_*``
+    for the whole process, and switches off redirects, telemetry and progress bars. Without these time-outs, a call to a
+    registry that is away hangs for four minutes.
     """
 
     def __init__(self, url: str, *, timeout_s: int = 5, retries: int = 2) -> None:
@@ -49,7 +49,7 @@ class MlflowRegistry:
                 f"registry address: an http:// or https:// address of an MLflow server is needed, got {url}"
             )
         self._url = url
-        self._registered = 0  # models, as far as is known
+        self._registered = 0  # how many models there are, as far as is known
         os.environ |= {
             "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
@@ -61,13 +61,16 @@ class MlflowRegistry:
 
     @cached_property
     def _client(self) -> Any:
-        from mlflow import MlflowClient  # a second, which commands that need no registry do not pay
+        from mlflow import MlflowClient  # takes a second to import, which would slow commands that need no registry
 
         return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
 
     def aliases_by_model(self, models: Collection[str]) -> Mapping[str, Mapping[str, str]]:
-        """By model, those that are registered. A page of a search has many times as many as are told one by one in the
-        time that it takes: so it is searched unless the registry is that much larger than what is asked for."""
+        """Return the aliases of those of the ``models`` that are registered, by model.
+
+        A search returns a page of many models in the time that a few single reads take. So it is preferred, unless the
+        registry is very much larger than what is asked for.
+        """
         if len(models) * SEARCHED_AS_ONE < self._registered:
             return {model: found for model in models if (found := self._aliases_if_any(model)) is not None}
         everything = self._every_alias()
@@ -92,7 +95,7 @@ class MlflowRegistry:
                     return found
 
     def aliases(self, model: str) -> Mapping[str, str]:
-        """Alias -> version.
+        """Return the version of each alias.
 
         Raises:
             PermanentError: there is no such model.
@@ -101,11 +104,11 @@ class MlflowRegistry:
             return _told(self._client.get_registered_model(model).aliases)
 
     def version(self, model: str, version: str) -> RegisteredVersion:
-        """The version, and the logged model at the end of its chain of sources.
+        """Return the version, with the logged model at the end of its chain of sources.
 
         Raises:
-            PermanentError: there is none, its registration failed, its source is not a logged model of this server, or
-                its tags and those of that logged model name two fingerprints.
+            PermanentError: it does not exist, its registration failed, its source is not a logged model of this server,
+                the chain of copies is too long, or the tags along it name two fingerprints.
         """
         ready = True
         tagged: set[str] = set()
@@ -131,10 +134,11 @@ class MlflowRegistry:
         raise PermanentError(f"{model} version {version}: more than {CHAIN_LENGTH_MAX} copies of copies, or a cycle")
 
     def fetch(self, version: RegisteredVersion, into: Path) -> Path:
-        """Download the package to ``into``, which appears whole or not at all.
+        """Download the package to ``into``, which appears whole or not at all, and return ``into``.
 
         Raises:
-            PermanentError: it is not a flat set of plainly named files, is too large, or lies on another server.
+            PermanentError: the package is not a flat set of plainly named files, is too large, or lies on another
+                server.
         """
         location = self._location(version)
         names = self._package_files(version)
@@ -155,10 +159,11 @@ class MlflowRegistry:
         return into
 
     def read(self, version: RegisteredVersion, name: str) -> bytes:
-        """One file of a package, of at most ``READ_BYTES_MAX``; nothing of it is verified yet.
+        """Return one file of a package, not yet verified.
 
         Raises:
-            PermanentError: there is no such file, it is longer, or it lies on another server.
+            PermanentError: there is no such file, it is empty or longer than ``READ_BYTES_MAX``, or it lies on another
+                server.
         """
         location = self._location(version)
         with wrapped(f"list the files of {version.model} version {version.version}"):
@@ -166,7 +171,9 @@ class MlflowRegistry:
                 one.path: one.file_size or 0 for one in self._client.list_logged_model_artifacts(version.source_id)
             }
         if not 0 < sizes.get(name, 0) <= READ_BYTES_MAX:
-            raise PermanentError(f"{version.model} version {version.version} has no {name} of a size that can be read")
+            raise PermanentError(
+                f"{version.model} version {version.version} has no {name} of 1 to {READ_BYTES_MAX} bytes"
+            )
         with (
             wrapped(f"download {name} of {version.model} version {version.version}"),
             tempfile.TemporaryDirectory(prefix="serin-read-") as folder,
@@ -178,7 +185,7 @@ class MlflowRegistry:
         """Point the alias at the version; see the port.
 
         Raises:
-            ConflictError: the alias stood, or stands afterwards, somewhere else.
+            ConflictError: the alias did not point at ``expected`` before, or not at ``version`` afterwards.
         """
         before = self.aliases(model).get(alias)
         if before == version:
@@ -196,7 +203,7 @@ class MlflowRegistry:
             raise ConflictError(Source.REGISTRY, said)
 
     def drop_alias(self, model: str, alias: str, *, expected: str) -> None:
-        """Remove the alias if it points at ``expected``."""
+        """Remove the alias if it points at ``expected``; otherwise do nothing."""
         if self.aliases(model).get(alias) == expected:
             with wrapped(f"remove alias {alias!r} of {model}"):
                 self._client.delete_registered_model_alias(model, alias)
@@ -208,7 +215,8 @@ class MlflowRegistry:
                 self._client.set_model_version_tag(model, version, key, value)
 
     def tagged(self, model: str, tag: str, value: str) -> Mapping[str, str]:
-        """The fingerprints of the model's versions with this tag, by number, as their tags say; "": they do not."""
+        """Return the fingerprints of the model's versions that have this tag, by number; an empty text if a version's
+        tags do not name its fingerprint."""
         found: dict[str, str] = {}
         token: str | None = None
         with wrapped(f"search the versions of {model}"):
@@ -224,14 +232,15 @@ class MlflowRegistry:
                     return found
 
     def lineage(self, run_id: str) -> Lineage:
-        """The lineage of a run: what it was given, what it read, and by which commit."""
+        """Return the lineage of a run: its parameters, its data and its commit."""
         return lineage_of(self._client, run_id)
 
     def checkpoint(self, model: str, version: str, into: Path) -> LoggedCheckpoint:
-        """Download the files of a version that somebody else logged to ``into``, with the folders that they lie in.
+        """Download to ``into`` the files of a version that somebody else logged, with their folders. Return the folder
+        of the files, and the run that logged them.
 
         Raises:
-            PermanentError: its source is no logged model of this server, or it is too large.
+            PermanentError: the version's source is no logged model of this server, or it is too large.
         """
         found = self.version(model, version)
         location, run = self._location(found), str(self._logged(found.source_id).source_run_id or "")
@@ -256,13 +265,13 @@ class MlflowRegistry:
     def register(
         self, package_dir: Path, model: str, *, tags: Mapping[str, str], run: str | None = None
     ) -> RegisteredVersion:
-        """Log the directory as a new model and register it as the next version of ``model``, which is made if need be.
-        ``run`` is the one that it comes from.
+        """Log the directory as a new logged model, register that as the next version of ``model``, which is created if
+        it does not exist, and return the version. ``run`` is the run that the files come from.
 
-        What fails in the middle leaves a logged model marked as failed, and no version.
+        A failure on the way leaves no version, and at most a logged model that nothing uses.
 
         Raises:
-            UsageError: no model can be called so; nothing was written.
+            UsageError: the name is not allowed for a model; nothing was written.
         """
         model_named(model)
         with wrapped(f"register a version of {model}"):
@@ -289,7 +298,7 @@ class MlflowRegistry:
         return self.version(model, str(created.version))
 
     def register_again(self, model: str, version: str) -> RegisteredVersion:
-        """Register what the version is made of as the next version of the model: the same files, another number.
+        """Register the files of a version once more, as the next version of the model, and return that.
 
         Raises:
             PermanentError: there is no such version, or its source is not allowed.
@@ -316,7 +325,7 @@ class MlflowRegistry:
         return location
 
     def _package_files(self, version: RegisteredVersion) -> list[str]:
-        """Names of the package's files, checked before a byte is downloaded."""
+        """Return the names of the package's files, checked before anything is downloaded."""
         whose = f"{version.model} version {version.version}"
         with wrapped(f"list the files of {whose}"):
             listed = self._client.list_logged_model_artifacts(version.source_id)
@@ -362,7 +371,7 @@ def _told(aliases: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _one(fingerprints: set[str], model: str, version: str) -> str:
-    """The fingerprint that the tags along the chain agree on; nothing where none of them has one."""
+    """Return the fingerprint that the tags along the chain agree on; empty if none of them names one."""
     if len(fingerprints) > 1:
         named = " and ".join(sorted(fingerprint[:64] for fingerprint in fingerprints))
         raise PermanentError(
@@ -373,8 +382,8 @@ def _one(fingerprints: set[str], model: str, version: str) -> str:
 
 
 def _logged_name(model: str) -> str:
-    """Return what its logged models are called, for people: MLflow allows no dot there, as it does in registered
-    names."""
+    """Return the name of the model's logged models, which is for people. MLflow allows no dot in it, though it does in
+    the names of registered models."""
     return model.replace(".", "-")
 
 

@@ -1,4 +1,4 @@
-"""Runs of MLflow: what one was given, what it read and by which commit, as the lineage of a version."""
+"""Runs of MLflow: the parameters, the data and the commit of a run, as the lineage of a version."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -11,7 +11,7 @@ _USE: Final = "mlflow.data.context"
 
 
 def lineage_of(client: Any, run_id: str) -> Lineage:
-    """The lineage that a run tells; of long values and lists the beginning.
+    """Return the lineage of a run. Long values and long lists are cut off.
 
     Raises:
         PermanentError: there is no such run.

@@ -1,4 +1,4 @@
-"""An MLflow server of Serin's own, for `serin up`: SQLite store, artifacts in a directory, both on this machine."""
+"""Serin's own MLflow server, for `serin up`: an SQLite store and a directory of artifacts, both on this machine."""
 
 import os
 import sys
@@ -13,8 +13,8 @@ _LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETR
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """With a Fernet key, which the server encrypts hooks' secrets with, hooks may also be registered to one place of
-    this machine, over plain HTTP: ``to``, an address such as ``127.0.0.1:8081``."""
+    """The permission to register webhooks to one place on this machine, over plain HTTP. ``key``: a Fernet key, by
+    which the server encrypts the webhooks' secrets. ``to``: the address, such as ``127.0.0.1:8081``."""
 
     key: str
     to: str
@@ -23,10 +23,10 @@ class Hooks:
 def mlflow_server_command(
     directory: Path, host: str, port: int, *, hooks: Hooks | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """The command that runs the server, and the variables to add to its environment.
+    """Return the command that runs the server, and the variables to add to its environment.
 
-    It answers under its own names only, takes nothing from pages of another origin, and reaches nothing on this machine
-    or in its networks but what ``hooks`` names.
+    The server answers to its own host names only, accepts nothing from web pages of another origin, and connects to
+    nothing on this machine or in its private networks but what ``hooks`` names.
     """
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,10 +50,10 @@ def mlflow_server_command(
         **guarded,
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": hooks.key,
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
-        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",  # which ones, the guard says
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",  # mlflow_guard decides which ones
     }
 
 
 def mlflow_ready_url(host: str, port: int) -> str:
-    """Answers 200 once the server takes requests."""
+    """Return the URL that answers 200 once the server takes requests."""
     return f"http://{host}:{port}/health"

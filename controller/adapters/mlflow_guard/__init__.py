@@ -1,10 +1,10 @@
-"""The guard that keeps the MLflow server that we run from asking anything of this machine or its networks: see
-sitecustomize."""
+"""The guard that keeps Serin's own MLflow server from connecting to anything on this machine or in its private
+networks: see `sitecustomize`."""
 
 from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent
-"""Put on PYTHONPATH, it is in force in that Python and in those that it starts."""
+"""The folder to put on PYTHONPATH: the guard then works in that Python process and in those that it starts."""
 MAY_REACH_VARIABLE: Final = "SERIN_MLFLOW_MAY_REACH"
-"""The one address, as ``127.0.0.1:8081``, that may be asked all the same."""
+"""The environment variable with the one address that may be connected to all the same, such as ``127.0.0.1:8081``."""

@@ -1,9 +1,8 @@
-"""Imported by Python itself at its start where this folder is on PYTHONPATH; standard library only.
+"""Imported by Python itself at its start if this folder is on PYTHONPATH. Standard library only.
 
-MLflow's hooks are sent to whatever URL somebody registered. That this machine may be one of them is a switch in MLflow
-for all of its ports and for every private network. Here each connection is looked at, with the address that its name
-was resolved to: only one place of this machine may be asked. An audit hook sees connections of every library, and
-cannot be taken away again.
+MLflow sends webhooks to whatever URL somebody registered. Its only switch allows all ports of this machine and all
+private networks at once. This module instead checks each connection, by the address that the name was resolved to: only
+one place on this machine may be reached. An audit hook sees the connections of every library, and cannot be removed.
 """
 
 import importlib.machinery
@@ -17,7 +16,8 @@ _MAY_REACH = os.environ.get("SERIN_MLFLOW_MAY_REACH", "")
 
 
 def _look(event: str, arguments: tuple[object, ...]) -> None:
-    """Raises PermissionError, which is an OSError: the connection has failed."""
+    """Raise PermissionError, which is an OSError, if the connection is not allowed: to the caller, the connection
+    failed."""
     if event == "socket.connect" and not _is_allowed(arguments[1]):
         raise PermissionError(f"Serin's MLflow server may not connect to {arguments[1]}")
 
@@ -29,7 +29,7 @@ def _is_allowed(address: object) -> bool:
     try:
         ip = ipaddress.ip_address(host.partition("%")[0])
     except (ValueError, AttributeError):
-        return False  # a name: who would know what it is resolved to
+        return False  # a host name: nobody knows what it will be resolved to
     if isinstance(ip, ipaddress.IPv6Address):
         ip = ip.ipv4_mapped or ip.sixtofour or ip
     if f"{ip}:{port}" == _MAY_REACH:
@@ -38,7 +38,7 @@ def _is_allowed(address: object) -> bool:
 
 
 def _pass_on() -> None:
-    """Import the module of this name that this one stands before, if there is one."""
+    """Import the next module of this name on the path, which this one hides, if there is one."""
     here = Path(__file__).parent.resolve()
     others = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)

@@ -1,1 +1,1 @@
-"""The ways by which people are told: each is one channel (`controller.ports.notices.Channel`)."""
+"""The ways in which people are notified: each is a channel (`controller.ports.notices.Channel`)."""

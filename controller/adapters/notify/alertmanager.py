@@ -1,4 +1,5 @@
-"""Alerts of an Alertmanager, by its API v2. It groups, silences and routes by labels; each ends by itself."""
+"""Notices as alerts of an Alertmanager, by its API v2. Alertmanager groups, silences and routes alerts by their labels;
+each alert ends by itself."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ ALERT_NAME: Final = "SerinEvent"
 
 
 def alert(notice: Notice, region: str, lasts_s: float) -> dict[str, Any]:
-    """The notice as an alert. The same labels again are the same alert: telling it twice changes nothing."""
+    """Return the notice as an alert that lasts ``lasts_s`` seconds. Alerts with the same labels are one alert, so
+    sending it twice changes nothing."""
     labels = {
         "alertname": ALERT_NAME,
         "event": notice.kind.value,
@@ -42,7 +44,7 @@ def alert(notice: Notice, region: str, lasts_s: float) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class AlertmanagerChannel(Told):
-    """Implements ``Channel``."""
+    """Implements ``Channel``. A message is sent as one alert for each of its notices."""
 
     target: AlertmanagerTarget
     token: SecretFile | None

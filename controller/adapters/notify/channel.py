@@ -1,4 +1,4 @@
-"""The part that every channel has: its name, and what it is told of."""
+"""The part that all channels share: their name, and which notices they get."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from controller.core.notices import Severity
 
 @dataclass(frozen=True)
 class Told:
-    """The part of a channel that its target's setting says."""
+    """The part of a channel that comes from its target's settings."""
 
     target: Target
     region: str

@@ -1,5 +1,5 @@
-"""Messages in Slack and in Teams, by their incoming webhooks. What others wrote stands in plain text: no name calls
-anybody, and no link is made of it."""
+"""Messages in Slack and in Teams, by their incoming webhooks. What others wrote is shown as plain text: it mentions
+nobody and holds no links."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,15 +17,15 @@ from controller.errors import UsageError
 from controller.ports.notices import UndeliveredError
 
 GROUP_MAX: Final = 20
-_HEADER_CHARS_MAX: Final = 150  # of Slack
-_SECTION_CHARS_MAX: Final = 3_000  # of Slack
+_HEADER_CHARS_MAX: Final = 150  # Slack's limit
+_SECTION_CHARS_MAX: Final = 3_000  # Slack's limit
 
 
 def slack(lines: Lines) -> dict[str, Any]:
-    """The message in Slack's blocks."""
+    """Return the message as Slack's blocks."""
     facts = " · ".join(f"{name}: {value}" for name, value in lines.facts)
     return {
-        "text": _escaped(lines.headline),  # where blocks are not shown: a notification
+        "text": _escaped(lines.headline),  # for places that show no blocks, such as notifications
         "blocks": [
             {"type": "header", "text": _plain(lines.headline[:_HEADER_CHARS_MAX])},
             {"type": "section", "text": _plain("\n".join(lines.body)[:_SECTION_CHARS_MAX])},
@@ -43,7 +43,8 @@ def _escaped(text: str) -> str:
 
 
 def teams(lines: Lines) -> dict[str, Any]:
-    """The message as an Adaptive Card, as the webhook of a Teams workflow takes it. Its text runs read no Markdown."""
+    """Return the message as an Adaptive Card, in the form that a Teams workflow's webhook accepts. Its text runs do not
+    interpret Markdown."""
     body = [
         _runs(lines.headline, weight="Bolder", size="Medium"),
         *(_runs(line) for line in lines.body),
@@ -68,7 +69,8 @@ TEMPLATES: Final[Mapping[str, Callable[[Lines], dict[str, Any]]]] = {"slack": sl
 
 @dataclass(frozen=True)
 class ChatChannel(Told):
-    """Implements ``Channel``. Neither knows ids of messages: one that was told and not marked so comes twice."""
+    """Implements ``Channel``. Neither Slack nor Teams knows ids of messages: a message that was delivered, but not yet
+    noted as delivered, appears twice."""
 
     target: ChatTarget
     address: SecretFile

@@ -1,4 +1,5 @@
-"""A program of this machine that is told: the CloudEvent on its standard input, its exit code is the answer."""
+"""A program on this machine that is run for each notice: it gets a CloudEvent on its standard input, and its exit code
+is the answer."""
 
 import os
 import signal
@@ -14,12 +15,12 @@ from controller.core.notices import Message
 from controller.ports.notices import UndeliveredError
 
 _SAID_BYTES_MAX: Final = 200
-_KEPT_VARIABLES: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")  # what the controller is told may be secret
+_KEPT_VARIABLES: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")  # the controller's others may be secret
 
 
 @dataclass(frozen=True)
 class CommandChannel(Told):
-    """Implements ``Channel``. A program that does not end in time is ended, with all that it started."""
+    """Implements ``Channel``. A program that does not end in time is killed, with everything that it started."""
 
     target: CommandTarget
     group_max: Final = 1
@@ -44,7 +45,7 @@ class CommandChannel(Told):
             try:
                 child.communicate(event, timeout=target.within_s)
             except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)  # not waited for yet, so that nobody else has its number
+                os.killpg(child.pid, signal.SIGKILL)  # before wait(), so that no other process can have its id
                 child.wait()
                 raise UndeliveredError(f"{target.argv[0]} did not end within {target.within_s:g} s") from None
             if child.returncode:

@@ -1,4 +1,4 @@
-"""Mail by SMTP."""
+"""Notices as mail, by SMTP."""
 
 import smtplib
 import socket
@@ -22,7 +22,8 @@ from controller.ports.notices import UndeliveredError
 
 @dataclass(frozen=True)
 class EmailChannel(Told):
-    """Implements ``Channel``. Its Message-ID is that of the message, by which mailboxes know one that came twice."""
+    """Implements ``Channel``. The Message-ID of a mail is made from the message's id, so that a mailbox recognises a
+    mail that came twice."""
 
     target: EmailTarget
     password: SecretFile | None
@@ -42,7 +43,7 @@ class EmailChannel(Told):
         except UsageError as error:
             raise UndeliveredError(str(error)) from error
         except (OSError, smtplib.SMTPException) as error:
-            raise UndeliveredError(f"{target.host} did not accept it: {error or type(error).__name__}") from error
+            raise UndeliveredError(f"{target.host} did not accept the mail: {error or type(error).__name__}") from error
         if refused:
             raise UndeliveredError(f"{target.host} refused {', '.join(sorted(refused))}")
 
@@ -51,7 +52,7 @@ class EmailChannel(Told):
         to = self.target.to or tuple(dict.fromkeys(one for one in contacts if is_address(one)))
         if not to:
             raise UndeliveredError(
-                "nobody to write to: name `to`, or a mail address as `contact` in the policy of "
+                "nobody to write to: set `to` of this target, or a mail address as `contact` in the policy of "
                 f"{message.notices[-1].model}"
             )
         lines = lines_of(message, self.region)
@@ -67,9 +68,9 @@ class EmailChannel(Told):
 
 @contextmanager
 def _connected(target: EmailTarget) -> Iterator[smtplib.SMTP]:
-    """Yield the server, as long as the deadline lasts: then its connection is ended, whatever is waited for."""
+    """Yield a connection to the server. It is cut when the deadline is over, whatever it is waiting for."""
     trust = ssl.create_default_context(cafile=target.ca_file)
-    name = socket.gethostname()  # the library asks a name server for a longer one
+    name = socket.gethostname()  # without it, the library would ask a name server for the full name
     server = (
         smtplib.SMTP_SSL(local_hostname=name, timeout=target.within_s, context=trust)
         if target.tls == "implicit"
@@ -87,7 +88,7 @@ def _connected(target: EmailTarget) -> Iterator[smtplib.SMTP]:
     timer.daemon = True
     timer.start()
     try:
-        # The name that a certificate is held against: only the constructor sets it, and would connect at once.
+        # The name that the certificate must be for. Only the constructor sets it, and would connect at once.
         vars(server)["_host"] = target.host
         server.connect(target.host, target.port)
         if target.tls == "starttls":

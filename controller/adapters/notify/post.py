@@ -1,4 +1,5 @@
-"""One document posted by HTTP, within one deadline and a bounded answer. No redirect is followed, no proxy is asked."""
+"""One document posted by HTTP, with one deadline for all of it and a bounded answer. No redirect is followed, and no
+proxy is used."""
 
 import http.client
 from collections.abc import Mapping
@@ -14,11 +15,11 @@ _AGAIN_S_MAX: Final = 3_600.0
 
 
 def post(url: str, body: str, headers: Mapping[str, str], *, within_s: float, ca_file: str | None = None) -> None:
-    """Post the text, and see it taken.
+    """Post the text, and return once the receiver has accepted it.
 
     Raises:
-        UndeliveredError: no answer in time, or none of the 200s. Of the address, only the host is told: the rest may
-            be a secret.
+        UndeliveredError: no answer came in time, or its status was not one of the 200s. The message names only the host
+            of the address: the rest may be a secret.
     """
     parts = urlsplit(url)
     path = parts.path or "/"
@@ -39,14 +40,14 @@ def post(url: str, body: str, headers: Mapping[str, str], *, within_s: float, ca
 
 
 def _again_s(header: str | None, date: str | None) -> float | None:
-    """Return the seconds that an answer asks to be left alone for. A time is read by the clock of whoever answered,
-    which its ``date`` tells."""
+    """Return for how many seconds the answer asks not to be sent more; None if it does not say. A date is compared with
+    the answer's own ``date``, so that the two clocks need not agree."""
     if header is None:
         return None
     if header.isascii() and header.strip().isdecimal():
         return min(float(header), _AGAIN_S_MAX)
     try:
         wait_s = (parsedate_to_datetime(header) - parsedate_to_datetime(date or "")).total_seconds()
-    except (ValueError, TypeError):  # no time, or one of no zone
+    except (ValueError, TypeError):  # not a time, or one without a time zone
         return None
     return min(max(wait_s, 0.0), _AGAIN_S_MAX)

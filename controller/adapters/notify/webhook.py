@@ -1,4 +1,5 @@
-"""A CloudEvent by HTTP, signed as Standard Webhooks are: whoever takes it knows that it is ours, and that it is new."""
+"""A CloudEvent by HTTP, signed as Standard Webhooks are: whoever receives it can check that it is Serin's and no
+repetition."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from controller.ports.notices import UndeliveredError
 
 @dataclass(frozen=True)
 class WebhookChannel(Told):
-    """Implements ``Channel``: one event a message, so that each is known by the id of its message."""
+    """Implements ``Channel``. Each message is one event, so that an event is known by the id of its message."""
 
     target: WebhookTarget
     secret: SecretFile
@@ -25,14 +26,16 @@ class WebhookChannel(Told):
     group_max: Final = 1
 
     def send(self, message: Message) -> None:
-        from standardwebhooks.webhooks import Webhook  # only where there is such a target
+        from standardwebhooks.webhooks import Webhook  # needed only if there is such a target
 
         body = cloud_event_text(message.notices[0], self.region)
         now = datetime.fromtimestamp(int(self.clock.now_s()), UTC)
         try:
             signature = Webhook(self.secret.read()).sign(message.id, now, body)
-        except (UsageError, ValueError) as error:
-            raise UndeliveredError(f"secret_file: holds no key that can sign ({error})") from error
+        except UsageError as error:
+            raise UndeliveredError(str(error)) from error
+        except ValueError as error:
+            raise UndeliveredError(f"secret_file {self.secret.path}: holds no key that can sign ({error})") from error
         headers = {
             "content-type": CLOUD_EVENT_TYPE,
             "webhook-id": message.id,

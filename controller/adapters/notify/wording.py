@@ -1,4 +1,4 @@
-"""A notice as an event for programs, and as lines for people."""
+"""A notice as an event for programs, and a message as lines for people."""
 
 import json
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _MARKS: Final = {Severity.PAGE: "PAGE", Severity.TICKET: "Ticket", Severity.INFO
 
 
 def cloud_event(notice: Notice, region: str) -> dict[str, Any]:
-    """The notice as a CloudEvent (version 1.0, JSON): ``id`` is the same at each attempt, ``subject`` is what it is
-    of."""
+    """Return the notice as a CloudEvent (version 1.0, JSON). Its ``id`` is the same at each attempt; its ``subject`` is
+    the model and, if there is one, the version."""
     data = {
         "severity": notice.severity,
         "title": notice.title,
@@ -45,19 +45,19 @@ def cloud_event(notice: Notice, region: str) -> dict[str, Any]:
 
 
 def cloud_event_text(notice: Notice, region: str) -> str:
-    """The same as text, in ASCII."""
+    """Return the CloudEvent as a text in ASCII."""
     return json.dumps(cloud_event(notice, region), separators=(",", ":"))
 
 
 def instant(at_s: float) -> str:
-    """The unix time as RFC 3339 has it, in UTC."""
+    """Return the unix time in the form of RFC 3339, in UTC."""
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A message for people: a headline, a line for each notice, and what is known besides. Each is one line, whatever
-    others wrote in it."""
+    """A message for people: a headline, a line for each notice, and further facts. Each is one line, whatever others
+    wrote in it."""
 
     headline: str
     body: tuple[str, ...]
@@ -65,7 +65,7 @@ class Lines:
 
 
 def lines_of(message: Message, region: str) -> Lines:
-    """The message as people read it."""
+    """Return the message as lines for people."""
     last = message.notices[-1]
     count = f" (and {len(message.notices) - 1} before it)" if len(message.notices) > 1 else ""
     facts = [

@@ -1,4 +1,4 @@
-"""The step from the increase of counters to what one version did: requests, errors, and times by bucket."""
+"""From the gains of counters to what one version did: requests, errors, and times by bucket."""
 
 import itertools
 import math
@@ -13,31 +13,29 @@ from controller.errors import TransientError
 from gates.evidence import ArmCounts
 from serving.contract import latency_edges_ms
 
-_OBJECTIVES_MAX: Final = 2  # of one policy: of the 95th and of the 99th percentile
-
-
-_EDGE: Final = "|edges|"  # begins the entries of a cursor that hold the edges beside the grid
+_OBJECTIVES_MAX: Final = 2  # of one policy: for the 95th and for the 99th percentile
+_EDGE: Final = "|edges|"  # the beginning of a cursor's entries for edges that are not on the grid
 _GRID_MS: Final = frozenset(latency_edges_ms())
 _MS_DIGITS: Final = 4
 
 
 def kept_edges(edges: Sequence[str], told: Mapping[str, float]) -> tuple[str, ...]:
-    """The edges, without those beside the grid that the look before, which left the entries ``told``, did not have: a
-    process that was started anew may bring some of them, which changes nothing for a comparison that is under way."""
+    """Return the edges, without those beside the grid that the look before, which left the entries ``told``, did not
+    have. A process that was restarted may bring such edges; they must not change a comparison that is under way."""
     if _EDGE not in told:
         return tuple(edges)
     return tuple(edge for edge in edges if _is_of_grid(edge) or _EDGE + edge in told)
 
 
 def edge_entries(edges: Sequence[str]) -> dict[str, float]:
-    """The entries of a cursor by which `kept_edges` knows them at the next look; none of a histogram that does not
-    stand on the grid."""
+    """Return the entries of a cursor by which `kept_edges` knows these edges at the next look; none for a histogram
+    that is not on the grid."""
     beside = [edge for edge in edges if not _is_of_grid(edge)]
     return {_EDGE: 1.0, **{_EDGE + edge: 1.0 for edge in beside}} if len(beside) <= _OBJECTIVES_MAX else {}
 
 
 def without_edges(values: Mapping[str, float]) -> dict[str, float]:
-    """The entries of a cursor that are none of edges."""
+    """Return the entries of a cursor that are not about edges."""
     return {key: value for key, value in values.items() if not key.startswith(_EDGE)}
 
 
@@ -47,18 +45,19 @@ def _is_of_grid(edge: str) -> bool:
 
 
 def is_error(counter: Counter, requests: str) -> bool:
-    """Return whether it counts answers with status 5xx, by code or by class."""
+    """Return whether the counter counts answers with a status of 5xx, by code or by class."""
     return counter.metric == requests and counter.label.startswith("5")
 
 
 def edges_of(targets: Iterable[Target], metric: str, unit: str) -> tuple[str, ...]:
-    """The edges that all histograms have, ``+Inf`` last; none where nothing was timed yet.
+    """Return the edges that all histograms have, ``+Inf`` last; empty if nothing was timed yet.
 
-    All stand on one grid, and each has an edge more at every objective of the policy that its process was started
-    under: an objective that was changed since leaves the grid, by which they are compared.
+    All histograms are on one grid. Each also has an edge at every objective of the policy under which its process
+    started, so an objective that was changed since then is no common edge, and is left out.
 
     Raises:
-        TransientError: they differ in more than objectives, so that they are of different kinds.
+        TransientError: they differ in more than objectives, so that they are of different kinds, or one has no +Inf
+            bucket.
     """
     found: set[tuple[str, ...]] = set()
     for shape in {frozenset(snapshot) for target in targets for snapshot in target.snapshots.values()}:
@@ -81,10 +80,11 @@ def edges_of(targets: Iterable[Target], metric: str, unit: str) -> tuple[str, ..
 def arm_of(
     counters: Mapping[Counter, float], traffic: str, edges: Sequence[str], requests: str, bucket: str
 ) -> ArmCounts:
-    """One version's counts: of the metrics that count its ``requests`` by status, and their times by ``bucket``.
+    """Return one version's counts: its ``requests`` by status, and their times by ``bucket``, which are names of
+    metrics.
 
     Raises:
-        TransientError: the histogram contradicts itself.
+        TransientError: the buckets of the histogram contradict one another.
     """
     codes = {it: value for it, value in counters.items() if (it.metric, it.traffic) == (requests, traffic)}
     at_most = [counters.get(Counter(bucket, traffic, edge), 0.0) for edge in edges] or [0.0]

@@ -1,13 +1,13 @@
-"""From raw samples to exact increments: what each counter of each process gained since a cursor, with resets.
+"""From raw samples to exact increments: how much each counter of each process gained since a cursor, with resets.
 
-The unit of trust is the *scrape*: all samples of one target with one timestamp are one snapshot of one process, and
-its ``up`` sample says that it was taken. A process that tells another start than at the scrape before is a new one, and
-then all of its counters began again at zero, also those that have overtaken their old value since; looking at each
-series alone, as ``increase()`` does, would miss those. Of a process that tells no start, a request counter that fell,
-or is gone, says the same. Nothing is extrapolated.
+The unit of trust is the *scrape*: all samples of one target with one timestamp are one snapshot of one process, and its
+``up`` sample says that the scrape succeeded. A process that exports another start than at the scrape before is a new
+one. All of its counters then began again at zero, also those that have overtaken their old value since; ``increase()``,
+which looks at each series alone, would miss those. If a process exports no start, a request counter that fell or is
+gone means the same. Nothing is extrapolated.
 
-The request counters, few, tell the lives of the processes; of the other counters, many series, only the ends of lives
-are read.
+The request counters are few series, and show the lives of the processes. The other counters are many series, and are
+read only at the ends of lives.
 """
 
 import math
@@ -58,9 +58,9 @@ EDGE_LABEL: Final = "le"
 
 
 class Kind(NamedTuple):
-    """The labels that tell the series of a metric apart, and whether it counts things (or seconds).
+    """The labels that tell the series of a metric apart, and whether the metric counts things (or else seconds).
 
-    ``traffics``: the values that ``traffic_label`` may have; none: any.
+    ``traffics``: the values that ``traffic_label`` may have; if empty, any.
     """
 
     own_label: str = ""
@@ -87,9 +87,9 @@ AT_ENDS: Final[Mapping[str, Kind]] = {
     BUSY_METRIC: Kind(counts=False),
     CPU_METRIC: Kind(counts=False),
 }
-"""Counters that are read at the ends of lives only."""
+"""Counters that are read only at the ends of lives."""
 KINDS: Final[Mapping[str, Kind]] = {REQUESTS_METRIC: REQUESTS, **AT_ENDS}
-_UNTIMED_MIN: Final = 10  # requests: of fewer, those that are counted may be timed a moment later
+_UNTIMED_MIN: Final = 10  # requests: a few that are counted already may be timed a moment later
 
 
 class Life(NamedTuple):
@@ -100,9 +100,10 @@ class Life(NamedTuple):
 
 
 def lives_of(target: Target, base: Snapshot, since_s: float, *, begun: Collection[float] = ()) -> list[Life]:
-    """The lives seen in snapshots later than ``since_s``, when the counters that tell them stood at ``base``.
+    """Return the lives seen in snapshots later than ``since_s``. ``base``: the counters that show the lives, as they
+    were then.
 
-    ``begun``: the scrapes known to be the first of a new process.
+    ``begun``: the times of scrapes that are known to be the first of a new process.
     """
     lives: list[Life] = []
     before = base
@@ -118,33 +119,34 @@ def lives_of(target: Target, base: Snapshot, since_s: float, *, begun: Collectio
 
 
 def continues(before: Snapshot, now: Snapshot) -> bool:
-    """Return whether the two are of one process, by its start, or else by its counters: none of what was counted fell,
-    or is gone."""
+    """Return whether both snapshots are of one process. If both have a start, that decides; otherwise no counter may
+    have fallen or be gone."""
     if START in before and START in now:
         return before[START] == now[START]
-    counted = {counter: value for counter, value in before.items() if counter != START}  # told once, and no more
+    counted = {counter: value for counter, value in before.items() if counter != START}  # only one of them has it
     return all(now.get(counter, 0.0) >= value for counter, value in counted.items())
 
 
 def fallen(before: Snapshot, now: Snapshot) -> str:
-    """Return what of counters that do not continue fell, or is gone, in words."""
+    """Return, in words, which counter fell or is gone, of two snapshots that are not of one process."""
     counter, value = next(
         (counter, value) for counter, value in before.items() if counter != START and now.get(counter, 0.0) < value
     )
     what = f"is gone from {value:g}" if counter not in now else f"fell from {value:g} to {now[counter]:g}"
-    return f"{counter.metric} ({counter.traffic} {counter.label}) {what}"
+    return f"{counter} {what}"
 
 
 def increments(
     target: Target, base: Snapshot, lives: Iterable[Life], *, from_zero: Collection[str], kinds: Mapping[str, Kind]
 ) -> dict[Counter, float]:
-    """Return what the target's counters gained from ``base`` through all the lives.
+    """Return how much the target's counters gained from ``base`` through all the lives.
 
-    A counter that the base does not hold was at zero if it is one of ``from_zero``; else nobody knows, and it is left
-    out. So is a counter of seconds that fell: the operating system forgets processes before their parent has them.
+    A counter that ``base`` lacks was at zero if its metric is one of ``from_zero``; otherwise its gain is not known,
+    and is left out. So is that of a counter of seconds that fell: the operating system forgets ended processes before
+    their time is added to their parent's.
 
     Raises:
-        TransientError: what counts fell although no process was replaced.
+        TransientError: a counter of things fell although no process was replaced.
     """
     gained: dict[Counter, float] = {}
     for life in lives:
@@ -164,14 +166,14 @@ def increments(
 def add_requests(
     targets: Targets, matrix: Matrix, kinds: Mapping[str, Kind], *, absent_is_zero: Collection[str] = ()
 ) -> None:
-    """Put the samples of the counters that tell the lives into the targets' snapshots.
+    """Put the samples of the counters that show the lives into the targets' snapshots.
 
-    Prometheus marks the end of a series with NaN, at a scrape that failed or no longer had it. Such a scrape is stepped
-    over, once all of its samples are read: what it would have counted, the next one does. The end of a series of which
-    ``absent_is_zero`` concerns that series alone.
+    Prometheus marks the end of a series with NaN, at a scrape that failed or that no longer had the series. Such a
+    scrape is forgotten once all of its samples are read: the next one counts what it would have counted. If the metric
+    is in ``absent_is_zero``, the end of a series concerns that series alone.
 
     Raises:
-        TransientError: a series that is not one of ours, belongs to no target, or holds what no counter can be.
+        TransientError: a series is not one of ours, belongs to no target, or has a value that no counter can have.
     """
     marked: dict[str, tuple[Target, set[float]]] = {}
     for metric, kind in kinds.items():
@@ -194,7 +196,8 @@ def add_requests(
 def add_ends(
     targets: Targets, matrix: Matrix, needed: Mapping[str, Collection[float]], kinds: Mapping[str, Kind]
 ) -> None:
-    """Put the samples of the other counters into the targets' snapshots, at the ``needed`` times of each target key.
+    """Put the samples of the other counters into the targets' snapshots. ``needed``: by the keys of the targets, the
+    times at which they are needed.
 
     Raises:
         TransientError: as ``add_requests``.
@@ -221,17 +224,18 @@ def _counters(
 def _value(text: str, counter: Counter, target: Target, kind: Kind) -> float:
     value = float(text)
     if kind.counts and not (value >= 0 and value.is_integer()):  # infinity is no integer either
-        raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which cannot be a count of requests")
+        raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which cannot be a count")
     if not 0 <= value < math.inf:
         raise TransientError(SOURCE, f"{counter} of {target.key} is {text}, which cannot be a time")
     return value
 
 
 def require_whole(version: str, target: Target, snapshot: Snapshot) -> None:
-    """A process that tells some of what the gates need has to tell all of it: what is absent would never be counted.
+    """Require that a process which exports some of what the gates need exports all of it: what is absent would never be
+    counted.
 
     Raises:
-        TransientError: requests are not counted, or counted and not timed; names the metric.
+        TransientError: requests are not counted, or are counted and not timed; names the metric.
     """
     whose = f"version {version}: {target.key}"
     if not any(counter.metric == REQUESTS_METRIC for counter in snapshot):
@@ -249,7 +253,7 @@ def require_whole(version: str, target: Target, snapshot: Snapshot) -> None:
                 "histograms alone are not enough",
             )
         measured = any((it.metric, it.traffic) == (TOKEN_BUCKET_METRIC, traffic) for it in snapshot)
-        if START in snapshot and answered >= _UNTIMED_MIN and not measured:  # a replica of ours: it tells them, too
+        if START in snapshot and answered >= _UNTIMED_MIN and not measured:  # a replica of ours exports tokens, too
             raise TransientError(
                 SOURCE,
                 f"{whose} counted {answered:.0f} answered {traffic} requests but no tokens: its "
@@ -258,7 +262,7 @@ def require_whole(version: str, target: Target, snapshot: Snapshot) -> None:
 
 
 def _is_timed(counter: Counter, traffic: str) -> bool:
-    """As replicas do: refusals and failures are not timed."""
+    """Return whether replicas time what this counter counts: refusals and failures are not timed."""
     if (counter.metric, counter.traffic) != (REQUESTS_METRIC, traffic):
         return False
     return counter.label == str(CLIENT_GONE_CODE) or counter.label.startswith(("1", "2", "3"))

@@ -1,8 +1,8 @@
-"""The cursor that keeps the counters of each target in few entries, because every look records one.
+"""The cursor, which keeps the counters of each target in few entries, because every look records one.
 
-A cumulative histogram is a step function of its edge, so only its steps are kept: some 30 of 92 buckets. Entries read
-``target|traffic|code=200`` and ``target|traffic|le=0.0242``; ``target||`` holds the time of the last scrape that was
-taken in, ``target||part=`` which part of its version's replicas the target is.
+A cumulative histogram is a step function of its edge, so only its steps are kept: some 30 of more than 90 buckets.
+Entries read ``target|traffic|code=200`` and ``target|traffic|le=0.0242``. The entry ``target||`` holds the time of the
+last scrape that was counted, and ``target||part=`` the part of its version's replicas that the target belongs to.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -68,19 +68,21 @@ _METRIC_OF: Final = {name: metric for metric, name in _NAMES.items()}
 
 @dataclass(slots=True)
 class Mark:
-    """The place where one target was left: the time of its last scrape, and its counters (of histograms the steps
-    only)."""
+    """The place where the last look left one target: the time of its last scrape, and its counters (of histograms only
+    the steps)."""
 
     scraped_s: float
     steps: dict[Counter, float] = field(default_factory=dict)
-    part: int | None = None  # of its version: the replicas that are taken as one
+    part: int | None = None  # of its version's replicas (`parts`)
 
     def tell_tales(self) -> dict[Counter, float]:
-        """Return what tells at the next scrape whether the process is the same: its start, and its request counters."""
+        """Return the counters that show at the next scrape whether the process is still the same: its start or uptime,
+        and its request counters."""
         return {counter: value for counter, value in self.steps.items() if counter.metric in _LIFE_METRICS}
 
     def base(self, known: Snapshot) -> Snapshot:
-        """The counters at the mark, with all buckets that ``known`` has; of tokens, if the mark has any of tokens."""
+        """Return the counters at the mark, with all the buckets that ``known`` has; those of tokens only if the mark
+        has tokens."""
         counters = {counter: value for counter, value in self.steps.items() if counter.metric not in _STEPPED}
         for metric in _STEPPED:
             reached: dict[str, float] = {}
@@ -92,7 +94,7 @@ class Mark:
 
 
 def mark(scraped_s: float, snapshot: Snapshot, part: int | None = None) -> Mark:
-    """The mark to leave at a snapshot."""
+    """Return the mark to leave at a snapshot."""
     steps = {counter: value for counter, value in snapshot.items() if counter.metric not in _STEPPED}
     for metric in _STEPPED:
         reached: dict[str, float] = {}
@@ -103,14 +105,15 @@ def mark(scraped_s: float, snapshot: Snapshot, part: int | None = None) -> Mark:
 
 
 def buckets(counters: Iterable[Counter], metric: str) -> list[Counter]:
-    """The buckets of a histogram among the counters, by edge."""
+    """Return the buckets of a histogram among the counters, in the order of their edges."""
     return sorted((counter for counter in counters if counter.metric == metric), key=lambda it: float(it.label))
 
 
 def claim(marks: dict[str, Mark], target: Target, others: Collection[str]) -> Mark | None:
-    """Return where the target was left, under its name now: that of a process of the same start may have been another.
+    """Return the mark of the target, or None, and keep it under the target's present name. A process with the same
+    start may have had another name before.
 
-    Names that ``others`` bear are theirs. Cursors of older releases of Serin name a target by all of its labels.
+    Names in ``others`` belong to other targets. Cursors of older releases of Serin name a target by all of its labels.
     """
     if target.key not in marks:
         started = {snapshot[START] for snapshot in target.snapshots.values() if START in snapshot}
@@ -126,16 +129,16 @@ def claim(marks: dict[str, Mark], target: Target, others: Collection[str]) -> Ma
 
 
 def forget(marks: dict[str, Mark], seen: Collection[str], before_s: float) -> None:
-    """Drop the marks of targets that were not ``seen`` and were scraped last before that time, of those that tell when
-    they began: should one come back, that says what is known of it. A cluster whose pods come and go has no end of
-    them, and every look keeps them all."""
+    """Drop the marks of targets that are not in ``seen`` and were scraped last before ``before_s``, if they say when
+    the process began: should such a target come back, its start tells what is known of it. In a cluster, pods come and
+    go without end, and every look stores all marks."""
     for key in [key for key, left in marks.items() if key not in seen and left.scraped_s < before_s]:
         if any(counter.metric in _BEGINNINGS for counter in marks[key].steps):
             del marks[key]
 
 
 def write_marks(marks: Mapping[str, Mark]) -> dict[str, float]:
-    """The marks as flat values."""
+    """Return the marks as flat values."""
     return dict(_entries(marks))
 
 
@@ -149,7 +152,7 @@ def _entries(marks: Mapping[str, Mark]) -> Iterator[tuple[str, float]]:
 
 
 def read_marks(values: Mapping[str, float]) -> dict[str, Mark]:
-    """The marks that ``write_marks`` wrote; what only another release of Serin would have kept is passed over."""
+    """Return the marks that ``write_marks`` wrote. Entries that only another release of Serin knows are ignored."""
     marks: dict[str, Mark] = {}
     for key, value in values.items():
         target, traffic, counter = key.rsplit("|", 2)

@@ -1,4 +1,4 @@
-"""Counts that cannot be read, and why: the error of a look names the link to a version that is broken."""
+"""Counts that cannot be read, and why: the error of a look also names the link to a version that is broken."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -16,8 +16,8 @@ class _Linked(Metrics, Protocol):
 
 
 class ExplainedMetrics:
-    """The port ``Metrics`` on another one. Links are asked for when counts cannot be read, at most once a minute for a
-    model, so that the sentence stays the same from look to look."""
+    """The port ``Metrics`` around another one. If counts cannot be read, the broken links are asked for, at most once a
+    minute for a model and its versions, so that the message stays the same from look to look."""
 
     def __init__(self, metrics: _Linked, clock: Clock) -> None:
         self._metrics = metrics
@@ -31,7 +31,7 @@ class ExplainedMetrics:
         except TransientError as error:
             if not (why := self._why(model, versions, at_s)):
                 raise
-            error.args = (f"{error}; {why}",)  # what else it is, it stays
+            error.args = (f"{error}; {why}",)  # its type and its source stay
             raise
         self._told.pop((model, *versions), None)
         return found
@@ -53,7 +53,7 @@ class ExplainedMetrics:
             return why
         try:
             why = "; ".join(self._metrics.broken_links(model, versions, at_s=at_s))
-        except TransientError:  # nobody answers: that is what the look says already
+        except TransientError:  # Prometheus does not answer, as the look's own error says already
             why = ""
         self._told[key] = now_s, why
         return why

@@ -1,11 +1,11 @@
-"""The answers that users got, read from Prometheus as a gateway counted it: Serin's own Envoy
-(``controller.adapters.envoy.stats`` says what it keeps), or another one (`gateway_kinds`).
+"""The answers that users got, as a gateway counted them, read from Prometheus: Serin's own Envoy
+(``controller.adapters.envoy.stats`` says what it keeps), or another gateway (`gateway_kinds`).
 
-All counters of Envoy begin at zero when it starts, which its uptime tells. A count by class, or the histogram, can
-begin anew while it runs, each by itself, where a cluster is made anew; the counts of completed and of sent requests go
-on. What was completed and is in no class had an outcome that nobody knows, so it is no evidence: taken for errors, it
-once rolled a good version back. Clusters that follow endpoint files (``controller.adapters.envoy.clusters``) are not
-made anew while they are routed to.
+All counters of Envoy begin at zero when it starts, and its uptime shows when that was. While it runs, a count by class
+or the histogram can begin again, each by itself, if their cluster is created anew; the counts of completed and of sent
+requests go on. If a completed request is in no class, nobody knows its outcome, so it is no evidence: when such
+requests were taken for errors, a good version was once rolled back. Clusters that follow endpoint files
+(``controller.adapters.envoy.clusters``) are not created anew while they are routed to.
 """
 
 import math
@@ -50,16 +50,16 @@ _COUNTED: Final = {
     GATEWAY_SENT_METRIC: Kind(traffic_label=CLUSTER_LABEL),
     GATEWAY_TIMED_METRIC: Kind(traffic_label=CLUSTER_LABEL),
 }
-_MADE_ANEW: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_TIMED_METRIC)  # while Envoy runs, with their cluster
-_COMES_AND_GOES: Final = (*_MADE_ANEW, GATEWAY_COMPLETED_METRIC, GATEWAY_SENT_METRIC)  # elsewhere, with its labels
+_MADE_ANEW: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_TIMED_METRIC)  # with their cluster, while Envoy runs
+_COMES_AND_GOES: Final = (*_MADE_ANEW, GATEWAY_COMPLETED_METRIC, GATEWAY_SENT_METRIC)  # with labels, in other gateways
 _ARM: Final = (GATEWAY_REQUESTS_METRIC, GATEWAY_BUCKET_METRIC)
-_UNANSWERED_RATIO: Final = 0.01  # of what was passed on; as many may be on their way, or have lost their user
+_UNANSWERED_RATIO: Final = 0.01  # as many may be on their way, or have lost their user
 
 Query = Callable[[str, float], Matrix]  # (PromQL, at which time) -> what Prometheus answers
 
 
 class GatewayReader:
-    """Counts of the gateway whose ``place`` is told; several processes of it add up."""
+    """The counts of the gateway at ``place``; those of its several processes are added up."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class GatewayReader:
     def counts(
         self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
     ) -> GatewayCounts:
-        """See the port ``Metrics.gateway``."""
+        """Return what users got; see the port ``Metrics.gateway``."""
         with _as_gateway():
             if not self._place.kind.live:
                 raise TransientError(SOURCE, f"not reported by this gateway: {self._place.kind.untold}")
@@ -128,10 +128,11 @@ class GatewayReader:
         )
 
     def _require_whole(self, version: str, gained: Mapping[Counter, float], name: str, unanswered: float) -> None:
-        """Numbers of another gateway than our own have to hold together, so far as it tells them.
+        """Require that the numbers of a gateway other than our own agree with one another, as far as it exports them.
 
         Raises:
-            TransientError: answers are counted and none is timed, or what was passed on did not end as an answer.
+            TransientError: answers are counted and none is timed, or requests that were passed on did not end as
+                answers.
         """
         kind = self._place.kind
         if self._place.is_own:
@@ -152,10 +153,11 @@ class GatewayReader:
             )
 
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
-        """As the port says. Windows of hours are read as Prometheus sums them up (``increase``): a fraction of a
-        request more or less does not matter here, and days of raw samples would."""
+        """Return errors and requests by window, as the port says. Prometheus itself sums up windows of hours
+        (``increase``): a fraction of a request more or less does not matter here, and days of raw samples would be too
+        many to read."""
         with _as_gateway():
-            self._gateways({}, 0.0, at_s)  # a gateway that nobody scrapes any more has no errors in short windows
+            self._gateways({}, 0.0, at_s)  # raises if nobody scrapes the gateway any more: no errors would be seen
             parts = [part for window_s in windows_s for part in summed(model, window_s, self._words)]
             found = dict.fromkeys(windows_s, (0, 0))
             for series in self._query(" or ".join(parts), at_s):
@@ -171,7 +173,7 @@ class GatewayReader:
             return found
 
     def _gateways(self, patterns: Patterns, since_s: float, at_s: float) -> Targets:
-        """The gateways with their uptime and, of the clusters named, requests by class."""
+        """Return the gateways with their uptime and, for the clusters in ``patterns``, with requests by class."""
         lookback_s = min(max(since_s, 0.0), self._lookback_s_max) + self._stale_after_s
         matrix = self._samples((UP_METRIC, *_COUNTED), patterns, lookback_s, at_s, itself=True)
         gateways = scraped(matrix, self._place.process_labels, recent_s=at_s - self._stale_after_s)
@@ -182,7 +184,8 @@ class GatewayReader:
         return gateways
 
     def _read_times(self, patterns: Patterns, gateways: Targets, clusters: Sequence[Cluster], at_s: float) -> None:
-        """Complete the gateways' snapshots that lives of a histogram end at, and the last ones, for their edges."""
+        """Complete those of the gateways' snapshots at which lives of a histogram end, and the last ones, for their
+        edges."""
         if not self._place.kind.time:
             return
         needed = {gateway.key: set(list(gateway.snapshots)[-1:]) for gateway in gateways.all}
@@ -195,7 +198,8 @@ class GatewayReader:
     def _samples(
         self, metrics: Sequence[str], patterns: Patterns, lookback_s: float, at_s: float, *, itself: bool
     ) -> Matrix:
-        """``itself``: also what is told of the gateway's process, whose labels are those of all of its series."""
+        """Return the samples of the metrics. ``itself``: also those of the gateway's process, whose labels all of its
+        series have."""
         known = (*metrics,) if itself or self._place.is_own else (UP_METRIC, *metrics)
         selector = self._words.selector(known, list(patterns.values()), itself=itself or UP_METRIC in known)
         matrix = self._query(f"{selector}[{math.ceil(lookback_s * 1000) + 1}ms]", at_s)
@@ -219,16 +223,16 @@ class GatewayReader:
 
 
 def _parts(gateways: Targets) -> set[str]:
-    """The clusters that were told of."""
+    """Return the clusters that have samples."""
     shapes = {frozenset(snapshot) for gateway in gateways.all for snapshot in gateway.snapshots.values()}
     return {counter.traffic for shape in shapes for counter in shape if counter.traffic}
 
 
 @contextmanager
 def _as_gateway() -> Iterator[None]:
-    """Tell of what cannot be read here as the gateway's, not as a fault of the replicas' metrics."""
+    """Report what cannot be read here as the gateway's fault, and not as one of the replicas' metrics."""
     try:
         yield
     except TransientError as error:
-        error.source = SOURCE  # what else it is, it stays
+        error.source = SOURCE  # its type and its words stay
         raise

@@ -1,6 +1,7 @@
-"""One cluster of one gateway process: what its counters gained since a look, each time that they began anew included.
+"""One cluster of one gateway process: how much its counters gained since a look, including each time that they began
+again.
 
-In words of Serin's own Envoy; what other gateways count is translated before (`gateway_words`).
+The names are those of Serin's own Envoy; what other gateways count is translated before (`gateway_words`).
 """
 
 import math
@@ -34,11 +35,11 @@ UNTIMED_MIN: Final = 10  # requests
 
 
 class Cluster:
-    """One cluster of one gateway: what its counters gained since the mark that the look before left.
+    """One cluster of one gateway: how much its counters gained since the mark that the look before left.
 
-    ``lives`` are those of its histogram. A gateway that was never read before began at zero if it started since; what
-    one that is older had before it was known, nobody knows. ``kept``: a counter that is not told for a while stands as
-    it did, because its series comes and goes by itself.
+    ``lives`` are those of its histogram. A gateway that was never read before began at zero if it started since the
+    look before; what an older one had counted until then is not known. ``kept``: a counter that is absent for a while
+    keeps its value, because its series comes and goes by itself.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Cluster:
 
     @property
     def left_s(self) -> float | None:
-        """The time of the scrape that the look before left it at; None where it was not known then."""
+        """Return the time of the scrape at which the look before left the cluster; None if it was not known then."""
         return self._left.scraped_s if self._left is not None else None
 
     def _view(self, wanted: Callable[[Counter], bool]) -> Target:
@@ -83,14 +84,14 @@ class Cluster:
         return self.lives[-1].end_s
 
     def last(self) -> dict[Counter, float]:
-        """The cluster's counters at the last scrape, with the uptime of its gateway."""
+        """Return the cluster's counters at the last scrape, with the uptime of its gateway."""
         return {
             it: n for it, n in self.gateway.snapshots[self.end_s].items() if it == UPTIME or it.traffic == self.name
         }
 
     def gained(self, metric: str, label: str = "", *, absent_is_zero: bool | None = None) -> float:
-        """Return the gain of one counter, each time that it began anew included; absent, it stands at zero, or as it
-        was."""
+        """Return the gain of one counter, including each time that it began again. While the counter is absent, it
+        stands at zero if ``absent_is_zero``, otherwise at its last value."""
         counter = Counter(metric, self.name, label)
         absent_is_zero = not self._kept if absent_is_zero is None else absent_is_zero
         scrapes = list(self.gateway.snapshots.items())
@@ -112,12 +113,12 @@ class Cluster:
         return total
 
     def requests(self) -> dict[Counter, float]:
-        """By class of status."""
+        """Return the gains of the request counters, by class of status."""
         classes = {it.label for one in self.gateway.snapshots.values() for it in one if self._is_class(it)}
         found = {label: self.gained(GATEWAY_REQUESTS_METRIC, label) for label in sorted(classes)}
         if any(Counter(GATEWAY_COMPLETED_METRIC, self.name, "") in one for one in self.gateway.snapshots.values()):
             kept = {label: self.gained(GATEWAY_REQUESTS_METRIC, label, absent_is_zero=False) for label in found}
-            # A class that was not told for a while had begun anew, or not: as the completed ones say.
+            # A class that was absent for a while may have begun again: the count of completed requests decides.
             completed = self.gained(GATEWAY_COMPLETED_METRIC)
             found = min(found, kept, key=lambda classes: abs(completed - sum(classes.values())))
         return {Counter(GATEWAY_REQUESTS_METRIC, self.name, label): value for label, value in found.items()}
@@ -129,7 +130,7 @@ class Cluster:
         """Return the gains of the histogram's buckets.
 
         Raises:
-            TransientError: a bucket fell, though the histogram did not begin anew.
+            TransientError: a bucket fell although the histogram did not begin again.
         """
         buckets = self._view(lambda it: (it.metric, it.traffic) == (GATEWAY_BUCKET_METRIC, self.name))
         known = self.lives if self._left is not None or (self.lives and self.lives[0].began) else self.lives[1:]
@@ -137,9 +138,10 @@ class Cluster:
         return increments(buckets, base, known, from_zero=tuple(ENDS), kinds=ENDS)
 
     def require_timed(self) -> None:
-        """Histograms are a little behind the counts, but not by more than a look.
+        """Require that answers are timed. Histograms may be a little behind the counts, but not by more than a look.
 
-        What counts is what the window gained: a histogram that began anew, of a version without traffic, stays empty.
+        Only what the window gained matters: the histogram of a version without traffic stays empty after it began
+        again.
 
         Raises:
             TransientError: requests were answered by the look before, more were since, and none is timed; names the
@@ -150,7 +152,7 @@ class Cluster:
         before = self._left.steps
         answered = before.get(Counter(GATEWAY_REQUESTS_METRIC, self.name, "2"), 0.0)
         more = self.gained(GATEWAY_REQUESTS_METRIC, "2")
-        least = UNTIMED_MIN if _is_timed(before) else 1  # of a histogram that was there, the last few may be lost
+        least = UNTIMED_MIN if _is_timed(before) else 1  # a histogram that existed may miss the last few
         timed = _is_timed(self.last()) or any(self.times().values())
         if answered >= UNTIMED_MIN and more >= least and not timed:
             raise TransientError(
@@ -161,7 +163,7 @@ class Cluster:
 
 
 def _watched(whole: Mark | None) -> Mark | None:
-    """The mark of what was not there at a look at which the gateway was read: it began at zero since."""
+    """Return the mark of a cluster that did not exist at a look that read its gateway: it began at zero since then."""
     if whole is None:
         return None
     return Mark(whole.scraped_s, {it: value for it, value in whole.steps.items() if it == UPTIME})

@@ -1,7 +1,7 @@
-"""The gateways whose counts of users' requests Serin can read: what each calls them, and what it cannot tell.
+"""The gateways whose counts of users' requests Serin can read: how each names its metrics, and what it cannot tell.
 
-A query set is one `GatewayKind`. Each begins where a gateway's documentation says what it counts; the sources stand
-in ``tests/controller/expositions``.
+Each is one `GatewayKind`, made from the gateway's documentation of what it counts. The sources are in
+``tests/controller/expositions``.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,15 +28,16 @@ _SHADOW_PORT: Final = 8001
 class GatewayKind:
     """The metrics of one kind of gateway.
 
-    ``requests`` counts answers by ``backend_label`` and ``status_label``, a code or a class that begins with its digit.
-    ``time`` is a histogram, ``edge_ms`` the milliseconds of one unit of its edges; none: it tells no times. ``sent``
-    counts what was passed on, answered or not; ``completed`` what ended, also where classes began anew. ``uptime``, in
-    seconds, tells one process from the next; without it a counter that fell does.
+    ``requests`` counts answers by ``backend_label`` and ``status_label``; a status is a code, or a class that begins
+    with the code's first digit. ``time`` is a histogram, and ``edge_ms`` says how many milliseconds one unit of its
+    edges has; if it is empty, the gateway exports no times, and ``times_untold`` says why. ``sent`` counts what was
+    passed on, answered or not. ``completed`` counts what has ended; it goes on when the classes begin again at zero.
+    ``uptime``, in seconds, tells one process from the next; without it, a counter that falls does.
 
-    ``live`` and ``copied`` are what the backend label says of a version, as regular expressions of ``{namespace}``,
-    ``{name}`` (that of its Service) and ``{route}``; an empty ``live``: a version cannot be told from another, as
-    ``untold`` says. ``of_model``: what it says of a model's requests where it cannot be told by versions. ``only``: the
-    labels that series must have besides, of values with ``{namespace}``.
+    ``live`` and ``copied`` are the values of the backend label for a version, as regular expressions with the
+    placeholders ``{namespace}``, ``{name}`` (that of its Service) and ``{route}``. If ``live`` is empty, versions
+    cannot be told apart, and ``untold`` says why; then ``of_model`` is the value for all requests of a model. ``only``:
+    further labels that series must have; their values may hold ``{namespace}``.
     """
 
     requests: str
@@ -65,7 +66,8 @@ _ENVOY: Final = GatewayKind(
     completed=GATEWAY_COMPLETED_METRIC,
     uptime=GATEWAY_UPTIME_METRIC,
 )
-"""Serin's own Envoy, which `controller.adapters.envoy` sets up: a cluster a version, and one for its copies."""
+"""Serin's own Envoy, which `controller.adapters.envoy` sets up: one cluster for each version, and one for its
+copies."""
 
 KINDS: Final[Mapping[str, GatewayKind]] = {
     "serin": _ENVOY,
@@ -117,16 +119,17 @@ KINDS: Final[Mapping[str, GatewayKind]] = {
         only={"reporter": "client", "destination_namespace": "{namespace}"},
     ),
 }
-"""By the names that settings choose them by."""
+"""The kinds, by the names that settings choose them by."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlace:
-    """Where the gateway is found, and what versions are called there.
+    """The place where the gateway is found, and the names that versions have there.
 
-    ``name_of``: a version's Service; ``version_of``: of a model and the name of a Service, the version whose it is, if
-    it is one of the model's; ``names_like``: of a model, a regular expression that the names of its Services match;
-    ``route_of``: its route; ``process_labels``: those that tell one gateway process from another.
+    ``name_of`` returns a version's Service. ``version_of`` takes a model and the name of a Service, and returns the
+    version whose Service it is; None if it is none of the model's. ``names_like`` returns a regular expression that the
+    names of a model's Services match. ``route_of`` returns a model's route. ``process_labels`` tell one gateway process
+    from another.
     """
 
     kind: GatewayKind = _ENVOY
@@ -140,5 +143,5 @@ class GatewayPlace:
 
     @property
     def is_own(self) -> bool:
-        """Return whether it is Serin's own Envoy: its labels are ours, and any other one is odd."""
+        """Return whether this is Serin's own Envoy: we know all of its labels, so any other one is an error."""
         return self.kind is _ENVOY

@@ -19,19 +19,20 @@ BACKEND: Final = "backend"
 
 
 def summed(model: str, window_s: float, words: GatewayWords) -> Iterator[str]:
-    """Requests by status within the window, as PromQL; where the gateway is not our own, by backend too."""
+    """Yield the PromQL of requests by status within the window; for a gateway other than our own, by backend too."""
     sums = _of_ours(model, window_s, words.job) if words.place.is_own else _of_others(model, window_s, words)
     for part, query in sums.items():
         yield f'label_replace(label_replace({query}, "window", "{window_s!r}", "", ""), "part", "{part}", "", "")'
 
 
 def _of_ours(model: str, window_s: float, job: str) -> dict[str, str]:
-    """Requests by class of status within the window, and those for which no version was known.
+    """Return the queries for requests by class of status within the window, and for those that no version was known
+    for.
 
-    A class is counted from its first request on, so its series begins at a number that no increase tells: it is added
-    where the series was not there when the window began, though its cluster was, or began within it.
+    A class is counted from its first request on, so its series begins at a number that no increase shows. That number
+    is added if the series did not exist when the window began, although its cluster did or began within the window.
     """
-    # No version has a hyphen, so that neither clusters of copies nor those of another model are meant.
+    # Versions have no hyphen, so this matches neither clusters of copies nor those of another model.
     name = json.dumps(f"{re.escape(deployment_name(model, ''))}[A-Za-z0-9._]+")
     length, counted = f"{round(window_s * 1000)}ms", f"{{{job},{CLUSTER_LABEL}=~{name}}}"
     classes, completed = f"{GATEWAY_REQUESTS_METRIC}{counted}", f"{GATEWAY_COMPLETED_METRIC}{counted}"
@@ -47,8 +48,8 @@ def _of_ours(model: str, window_s: float, job: str) -> dict[str, str]:
 
 
 def _of_others(model: str, window_s: float, words: GatewayWords) -> dict[str, str]:
-    """As of ours: a series that was not there when the window began is added as it was first seen, where its gateway
-    was scraped then. What a gateway had counted before anybody scraped it, nobody knows."""
+    """Return the same queries for other gateways. A series that did not exist when the window began is added with its
+    first value, if its gateway was scraped then. What a gateway counted before anybody scraped it is not known."""
     kind, processes = words.place.kind, ", ".join(words.place.process_labels)
     length = f"{round(window_s * 1000)}ms"
     like = json.dumps(words.of_model(model))

@@ -1,8 +1,8 @@
-"""Other gateways' counts in the words of Serin's own Envoy, which alone the reader knows.
+"""The counts of other gateways, translated into the names of Serin's own Envoy, the only ones that the reader knows.
 
-A series of another gateway has labels that Serin does not ask for (who asked, flags, addresses of pods). Series that
-differ in these only are not summed up here: one that ends would then look like a process that began anew. Each is a
-cluster of its own, by a hash of those labels, and what they gained adds up afterwards.
+A series of another gateway has labels that Serin does not need (the caller, flags, addresses of pods). Series that
+differ only in these are not summed up here: one that ends would then look like a process that began again. Each is
+treated as a cluster of its own, named by a hash of those labels, and their gains are added up afterwards.
 """
 
 import hashlib
@@ -28,17 +28,17 @@ from serving.contract import (
 )
 
 _PART: Final = ";"
-_NO_ANSWER: Final = "0"  # the code of a request whose user was gone before there was an answer
+_NO_ANSWER: Final = "0"  # the status of a request whose user left before there was an answer
 Patterns = Mapping[str, str]
 
 
 def whole_of(name: str) -> str:
-    """The cluster that the name of one of its parts belongs to."""
+    """Return the cluster to which the part with this name belongs."""
     return name.partition(_PART)[0]
 
 
 class GatewayWords:
-    """The questions to a gateway, and its answers as Serin's own Envoy would give them."""
+    """The questions to a gateway, and its answers in the form in which Serin's own Envoy would give them."""
 
     def __init__(self, place: GatewayPlace, only: str = "") -> None:
         """``only``: matchers that every series must have, as the end of a selector."""
@@ -58,15 +58,15 @@ class GatewayWords:
         self._only = {name: self._said(value) for name, value in kind.only.items()}
 
     def theirs(self, metric: str) -> str:
-        """The gateway's name for it; empty where it does not tell that."""
+        """Return the gateway's name for our metric; empty if it does not export it."""
         return self._theirs.get(metric, "")
 
     def live(self, model: str, version: str) -> str:
-        """The regular expression of what its backend label says of a version's live requests."""
+        """Return the values of the backend label for a version's live requests, as a regular expression."""
         return self._said(self.place.kind.live, name=self.place.name_of(model, version))
 
     def patterns(self, model: str, versions: Sequence[str]) -> Patterns:
-        """By our names of clusters: what the gateway's backend label says of each."""
+        """Return the values of the gateway's backend label, as regular expressions, by our names of clusters."""
         kind = self.place.kind
         if self.place.is_own:
             ours = [named(model, version) for named in (deployment_name, shadow_cluster_name) for version in versions]
@@ -79,7 +79,7 @@ class GatewayWords:
         return found
 
     def of_model(self, model: str) -> str:
-        """The regular expression of what its backend label says of all of a model's requests."""
+        """Return the values of the backend label for all of a model's requests, as a regular expression."""
         kind, place = self.place.kind, self.place
         if kind.of_model:
             return self._said(kind.of_model, route=place.route_of(model) if place.route_of is not None else model)
@@ -87,26 +87,28 @@ class GatewayWords:
         return kind.live.format(namespace=re.escape(place.namespace), name=f"(?P<name>{like})")
 
     def is_of_model(self, model: str, backend: str) -> bool:
-        """Return whether the requests of a backend are the model's: a name alone may be like another's."""
+        """Return whether a backend's requests are the model's: its name alone may also match that of another
+        model's."""
         if self.place.kind.of_model or self.place.version_of is None:
             return True
         found = re.fullmatch(self.of_model(model), backend)
         return found is not None and self.place.version_of(model, found["name"]) is not None
 
     def selector(self, metrics: Sequence[str], backends: Sequence[str], *, itself: bool) -> str:
-        """The selector of series of our ``metrics`` by backend. ``itself``: of no backend too, as its uptime."""
+        """Return the selector of the series of our ``metrics`` by backend. ``itself``: also those without a backend,
+        such as the uptime."""
         names = "|".join(name for name in map(self.theirs, metrics) if name)
         none = [""] if itself else []
         wanted = json.dumps("|".join([*none, *backends]))
         return f'{{__name__=~"{names}",{self.job},{self.place.kind.backend_label}=~{wanted}{self.more(itself=itself)}}}'
 
     def more(self, *, itself: bool = False) -> str:
-        """The labels that series must have besides, as the end of a selector."""
+        """Return the further labels that series must have, as the end of a selector."""
         either = "|" if itself else ""
         return "".join(f",{name}=~{json.dumps(either + value)}" for name, value in self._only.items())
 
     def translated(self, matrix: Matrix, patterns: Patterns) -> Matrix:
-        """The answer with our names and labels; series of other backends are left out.
+        """Return the answer with our names and labels, without series of other backends.
 
         Raises:
             TransientError: requests are counted without their status.
@@ -126,7 +128,7 @@ class GatewayWords:
             yield {**series, "metric": {NAME_LABEL: ours, **labels}}
             return
         of_target = next((one for one in scraped if one.items() <= labels.items()), None)
-        if of_target is None:  # whoever owns none is told by who looks for its owner
+        if of_target is None:  # it belongs to no target, which is reported when its owner is looked up
             yield series
             return
         own = {name: value for name, value in labels.items() if name not in of_target}

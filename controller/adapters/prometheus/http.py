@@ -1,7 +1,9 @@
-"""The session that Prometheus is read through: one deadline for all of it, a bounded answer, and no quiet half-truths.
+"""The session through which Prometheus is read: one deadline for the whole exchange, a bounded answer, and no silent
+half-truths.
 
-``prometheus-api-client`` alone retries, follows redirects and proxies, waits as long as bytes drip in, and drops
-``warnings``. It takes a ``requests.Session``; this one answers whole and checked, or raises ``TransientError``.
+``prometheus-api-client`` alone retries, follows redirects and proxies, waits as long as bytes trickle in, and drops
+``warnings``. It accepts a ``requests.Session``; this one returns complete and checked answers, or raises
+``TransientError``.
 """
 
 import http.client
@@ -23,10 +25,10 @@ _QUOTED_CHARACTERS: Final = 200
 
 
 class PrometheusSession(requests.Session):
-    """A session whose every request ends within ``deadline_s`` (name look-up aside), by an answer or an error.
+    """A session in which every request ends within ``deadline_s`` (name look-up aside), with an answer or an error.
 
-    Nothing of the environment counts: no proxy, no CA, no ``.netrc``. ``token`` is read for each request, as a bearer
-    token; ``ca_file``: whose certificates the server's is held against, in place of those that this machine knows.
+    The environment is ignored: no proxy, no CA, no ``.netrc``. ``token`` is called for each request, and sent as a
+    bearer token. ``ca_file``: the CAs to trust, in place of those that this machine knows.
     """
 
     def __init__(
@@ -43,14 +45,14 @@ class PrometheusSession(requests.Session):
         self._adapter = _BoundedAdapter(deadline_s, answer_bytes_max, ca_file)
 
     def get_adapter(self, url: str | bytes) -> BaseAdapter:  # noqa: ARG002 - one for every address
-        """Ours, although the client mounts one of its own on the session that it is given."""
+        """Return our own adapter, although the client mounts one on the session that it is given."""
         return self._adapter
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request to Prometheus' HTTP API.
+        """Send a request to Prometheus' HTTP API, and return the checked answer.
 
         Raises:
-            TransientError: no answer in time, or one that is not a complete, successful result without warnings.
+            TransientError: no answer came in time, or it is not a complete, successful result without warnings.
         """
         shown = {} if self._token is None else {"Authorization": f"Bearer {self._token()}"}
         headers = {**(kwargs.get("headers") or {}), **shown}
@@ -58,7 +60,7 @@ class PrometheusSession(requests.Session):
 
 
 class _Answer(requests.Response):
-    """A response whose JSON was read once, when it was checked."""
+    """A response whose JSON was parsed once, when it was checked."""
 
     envelope: dict[str, Any]
 
@@ -104,7 +106,8 @@ def _quote(content: bytes) -> str:
 
 
 class _BoundedAdapter(BaseAdapter):
-    """One connection per request: a look asks once, and a connection that is never kept can never be stale."""
+    """Makes one connection for each request: a look sends few, and a connection that is never kept can never be
+    stale."""
 
     def __init__(self, deadline_s: float, answer_bytes_max: int, ca_file: str | None) -> None:
         super().__init__()
@@ -121,10 +124,10 @@ class _BoundedAdapter(BaseAdapter):
         cert: Any = None,  # noqa: ARG002
         proxies: Any = None,  # noqa: ARG002
     ) -> requests.Response:
-        """Send, and read the whole answer.
+        """Send the request, and return the whole answer.
 
         Raises:
-            TransientError: it could not be had within the deadline and the size limit.
+            TransientError: it did not come within the deadline and the size limit.
         """
         url = urlsplit(str(request.url))
         place = f"{url.scheme}://{url.netloc}"
@@ -143,7 +146,7 @@ class _BoundedAdapter(BaseAdapter):
             raise TransientError(SOURCE, f"Prometheus at {place} is not reachable: {error!r}") from error
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Leave everything as it is: no connection is kept open."""
 
     def _exchange(self, request: requests.PreparedRequest, connection: http.client.HTTPConnection) -> requests.Response:
         headers = {**request.headers, "Accept-Encoding": "identity", "Connection": "close"}
@@ -165,6 +168,6 @@ class _BoundedAdapter(BaseAdapter):
             content += chunk
             if len(content) > self._answer_bytes_max:
                 raise _unusable(f"more than {self._answer_bytes_max} bytes")
-        if reply.length:  # announced and not sent: read1 does not mind
+        if reply.length:  # announced, but not sent: read1 does not report that
             raise http.client.IncompleteRead(bytes(content[:0]), reply.length)
         return bytes(content)

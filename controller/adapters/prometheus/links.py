@@ -1,6 +1,6 @@
-"""The links between a version's processes and what is read of them in Prometheus: the one that is broken, by its name.
+"""The links between a version's processes and their counts in Prometheus: names the link that is broken.
 
-A look says that something cannot be read. This says why, by what is there beside it.
+A look says that something cannot be read. This module says why, by what else is there.
 """
 
 import itertools
@@ -15,13 +15,14 @@ from serving.contract import MODEL_LABEL, START_METRIC, VERSION_LABEL
 Query = Callable[[str, float], Matrix]  # (PromQL, at which time) -> what Prometheus answers
 _JOB: Final = "job"
 _LOOK_BACK_S: Final = 300
-_SLOWER: Final = 1.5  # times the interval of the settings
+_SLOWER: Final = 1.5  # times scrape_interval_s of the settings
 
 
 def broken_links(
     query: Query, model: str, versions: Sequence[str], *, at_s: float, scrape_interval_s: float, only: str = ""
 ) -> Iterator[str]:
-    """A sentence with the way out for each broken link of these versions; none where all is well. Raises as ``query``.
+    """Yield a sentence with the way out for each broken link of these versions; none if all is well. Raises as
+    ``query`` does.
 
     ``only``: matchers that every series must have, as the end of a selector.
     """

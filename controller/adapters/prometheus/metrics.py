@@ -1,8 +1,8 @@
 """The counts of each version, read from Prometheus: exact counts from raw samples, or an error, never a guess.
 
-Two instant queries a look, both at one explicit time, for raw samples of counters, gauges and ``up``. The targets have
-to carry the labels ``model`` and ``model_version`` (``TargetFiles`` gives them; in a cluster, relabelling from the
-pod), with ``honor_labels`` on, so that ``up`` tells whose samples may be trusted.
+Each look sends two instant queries, both for one explicit time, for raw samples of counters, gauges and ``up``. The
+targets must have the labels ``model`` and ``model_version`` (``TargetFiles`` sets them; in a cluster, relabelling takes
+them from the pod), so that ``up`` says whose samples can be trusted. ``honor_labels`` must be on.
 """
 
 import json
@@ -69,7 +69,7 @@ log = logging.getLogger(__name__)
 
 STALE_AFTER_SCRAPES: Final = 3
 _FROM_ZERO: Final = (REQUESTS_METRIC, BUCKET_METRIC, USERS_METRIC)
-_MS_DIGITS: Final = 6  # an edge in seconds, times 1000, without the dust of binary fractions
+_MS_DIGITS: Final = 6  # to which an edge in ms is rounded: edges in seconds are binary fractions
 
 
 IsGone = Callable[[str, str, Mapping[str, str]], bool]
@@ -81,12 +81,12 @@ def _is_there(_model: str, _version: str, _names: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The way to a server that is not Serin's own, and what is read there.
+    """The way to a Prometheus server that is not Serin's own, and what is read there.
 
-    ``matchers`` are labels that series must have to be read: of a server that has those of several clusters. ``token``
-    and ``ca_file``: see `PrometheusSession`. ``is_gone``: of a model, a version and the labels that name a process,
-    whether whoever runs it knows that it is there no more; Prometheus may find it dead then. ``gateway``: whose counts
-    of users' requests are read.
+    ``matchers``: labels that series must have to be read, on a server that holds those of several clusters. ``token``,
+    ``ca_file``: see `PrometheusSession`. ``is_gone`` is called with a model, a version and the labels that name a
+    process; it returns whether that process is known to be gone, so that Prometheus may find it dead. ``gateway``: the
+    gateway whose counts of users' requests are read.
     """
 
     matchers: Mapping[str, str] = field(default_factory=dict)
@@ -102,11 +102,11 @@ class Reach:
 
 
 class PrometheusMetrics:
-    """The port ``Metrics`` on a Prometheus server, or on what answers its query API.
+    """The port ``Metrics`` on a Prometheus server, or on another server with its query API.
 
-    ``process_labels`` name a process beside its model and version (``pod``, where instances are renamed).
-    ``lookback_s_max`` bounds how much of a long absence is read sample by sample. Counts over a longer one are still
-    exact, unless a process was replaced in the part that is not read.
+    ``process_labels`` tell the processes of a version apart (``pod``, if instances are renamed). ``lookback_s_max``
+    bounds how much of a long absence is read sample by sample. Counts over a longer absence are still exact, unless a
+    process was replaced in the part that is not read.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class PrometheusMetrics:
         process_labels: Sequence[str] = (INSTANCE_LABEL,),
         reach: Reach | None = None,
     ) -> None:
-        from prometheus_api_client import PrometheusConnect  # 0.3 s, and not every command needs it
+        from prometheus_api_client import PrometheusConnect  # takes 0.3 s to import, and not every command needs it
 
         reach = reach or Reach()
         session = PrometheusSession(
@@ -145,8 +145,8 @@ class PrometheusMetrics:
         """Return what each version did between the cursor and ``at_s``; see the port.
 
         Raises:
-            TransientError: also where the histograms of two processes have different edges, or an answer holds a
-                series that is not one of those asked for.
+            TransientError: also if the histograms of two processes have different edges, or if an answer holds a series
+                that was not asked for.
         """
         told = {} if cursor is None else cursor.values
         marks = read_marks(without_edges(told))
@@ -218,7 +218,7 @@ class PrometheusMetrics:
     def _targets(
         self, model: str, versions: Sequence[str], lookback_s: float, at_s: float
     ) -> tuple[Targets, Mapping[str, Gauges]]:
-        """The targets with their request counters and gauges, read back for ``lookback_s``."""
+        """Return the targets with their request counters, and their gauges, read back for ``lookback_s``."""
         metrics = (UP_METRIC, START_METRIC, REQUESTS_METRIC, *GAUGES)
         matrix = self._samples(model, versions, metrics, lookback_s, at_s)
         targets = scraped(matrix, self._process_labels, recent_s=at_s - self._stale_after_s)
@@ -236,11 +236,11 @@ class PrometheusMetrics:
         known_from: Mapping[str, float],
         at_s: float,
     ) -> None:
-        """Complete the snapshots that the lives end at, and those from which on targets are known; where nothing was
-        unread, the last ones, for their edges.
+        """Complete the snapshots at the ends of the lives, and those from which on targets are known. For targets with
+        nothing unread, complete the last snapshot, for its edges.
 
         Raises:
-            TransientError: also where a process tells only some of what has to be counted.
+            TransientError: also if a process exports only some of what has to be counted.
         """
         needed = {
             target.key: {life.end_s for life in lives[target.key]} or set(list(target.snapshots)[-1:])
@@ -272,8 +272,8 @@ class PrometheusMetrics:
         return cast("Matrix", self._client.custom_query(query, params={"time": f"{at_s:.3f}"}))
 
     def _require_fresh(self, model: str, version: str, targets: Sequence[Target], at_s: float) -> None:
-        """Every process that is being scraped has to answer, but those that are known to be gone; and one has to have
-        answered lately."""
+        """Require that every process that is being scraped answers, except those that are known to be gone, and that at
+        least one has answered lately."""
         if not targets:
             raise TransientError(SOURCE, f"version {version} has no samples: nothing of it is being scraped")
         recent = [target for target in targets if self._is_recent(target, at_s)]
@@ -294,7 +294,7 @@ class _Sum:
     """The sum of what the targets of one version did."""
 
     gained: dict[Counter, float] = field(default_factory=dict)
-    uncounted: set[str] = field(default_factory=set)  # kinds of traffic with errors whose causes nobody counted
+    uncounted: set[str] = field(default_factory=set)  # kinds of traffic with errors whose causes were not counted
     spans: list[Span] = field(default_factory=list)
 
     def add(self, gained: Mapping[Counter, float]) -> None:
@@ -316,15 +316,15 @@ class _Sum:
 
 
 def _arms(parts: Mapping[int, _Sum], edges: Sequence[str]) -> tuple[ArmCounts, ...]:
-    """The counts of each part of the replicas, in its place; none of one alone."""
+    """Return the counts of each part of the replicas, in the order of the parts; empty if there is only one."""
     if len(parts) < 2:
         return ()
     return tuple(parts.get(place, _Sum()).arm(Traffic.LIVE, edges) for place in range(max(parts) + 1))
 
 
 def _lives(target: Target, left: Mark | None, known_from_s: float | None) -> list[Life]:
-    """Return what is unread of the target; one that was never read before began at zero, unless its counters are known
-    from a scrape on only."""
+    """Return the unread lives of the target. A target that was never read before began at zero, unless its counters are
+    known only from a certain scrape on."""
     if known_from_s is not None:
         return lives_of(target, target.snapshots[known_from_s], known_from_s)
     if left is not None:
@@ -334,7 +334,8 @@ def _lives(target: Target, left: Mark | None, known_from_s: float | None) -> lis
 
 
 def _token_edges(targets: Iterable[Target]) -> tuple[str, ...]:
-    """The edges that all histograms of tokens have; none where they differ: lengths alone decide nothing."""
+    """Return the edges that all histograms of tokens have; empty if they differ, which is no error: lengths of texts
+    alone decide nothing."""
     found = {
         tuple(bucket.label for bucket in buckets(snapshot, TOKEN_BUCKET_METRIC) if bucket.traffic == Traffic.LIVE)
         for target in targets

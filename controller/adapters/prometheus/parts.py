@@ -1,5 +1,5 @@
-"""Parts of a version's live requests, which stable is held against itself by: the replicas that answered, and the users
-who asked."""
+"""The parts of a version's live requests, by which stable is compared with itself: by the replica that answered, and by
+the user who asked."""
 
 from collections import Counter as Counts
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from gates.evidence import ArmCounts
 from serving.contract import FAILED, REFUSED, TOOK_LONGER, USER_EDGES_MS, USER_PARTS, USERS_METRIC
 
 REPLICA_PARTS_MAX: Final = 8
-"""Parts that the replicas of a version are in at the most: of more, several are taken as one."""
+"""The most parts that a version's replicas are divided into. If there are more replicas, several share a part."""
 _TIMED: Final = (*(f"{edge / 1000:g}" for edge in USER_EDGES_MS), TOOK_LONGER)
 
 
 def placed(versions: Sequence[str], targets: Targets, left: Mapping[str, Mark | None]) -> dict[str, int]:
-    """The part that each target is, by its key: the one that it was, however many others came or went. A new one
-    becomes the part that the fewest are; one that was always alone is none."""
+    """Return the part of each target, by its key. A target keeps its part, however many others come or go. A new one
+    gets the part that has the fewest. A target that was always alone has none."""
     found: dict[str, int] = {}
     for version in versions:
         keys = sorted(target.key for target in targets.of(version))
@@ -32,7 +32,7 @@ def placed(versions: Sequence[str], targets: Targets, left: Mapping[str, Mark | 
 
 
 def by_users(gained: Mapping[Counter, float]) -> tuple[ArmCounts, ...]:
-    """The requests of each part of the users; none where the gateway does not tell who asks."""
+    """Return the requests of each part of the users; empty if the replicas do not know who asks."""
     if not any(counter.metric == USERS_METRIC for counter in gained):
         return ()
     return tuple(_of_part(gained, str(part)) for part in range(USER_PARTS))

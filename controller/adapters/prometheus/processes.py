@@ -1,9 +1,9 @@
-"""The check that one process answers under one name, and from which scrape on its counters are known.
+"""The check that only one process answers under one name, and the scrape from which on its counters are known.
 
-What replaces a process began after it, and tells so (``serin_start_time_seconds``). Where it does not, or began while
-the other one was there still, two processes may answer by turns, and each turn would count all that one of them ever
-did. So that is an error, not a restart. It ends with the window that was read: after it, counting goes on from the
-first scrape of the window, and nothing is known of what was before.
+A process that replaces another begins after it, and exports its start (``serin_start_time_seconds``). If it exports
+none, or began while the other still existed, two processes may answer in turn, and each turn would count all that one
+of them ever did. So that is an error and not a restart. The error lasts as long as the window that was read shows it.
+After that, counting goes on from the first scrape of the window, and nothing is known of what was before.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from controller.adapters.prometheus.targets import START, Snapshot, Target, Targ
 from controller.errors import AmbiguousError
 from serving.contract import START_METRIC, VERSION_LABEL
 
-_AT_ONCE_S: Final = 60.0  # before the scrape of another one a process may have begun: that one ends, and clocks differ
+_AT_ONCE_S: Final = 60.0  # a process may begin so long before the last scrape of the one that it replaces
 _WAY_OUT: Final = "have each process scraped at an address of its own"
 
 
@@ -27,10 +27,11 @@ class _Told(NamedTuple):
 
 
 def require_one_process(target: Target, left: Mark | None, *, since_s: float) -> None:
-    """Hold the target's scrapes against each other, and against where it was left, if that was not before ``since_s``.
+    """Compare the target's scrapes with one another, and with the mark where it was left, unless that is before
+    ``since_s``.
 
     Raises:
-        AmbiguousError: two processes may answer by turns; says by what, and the way out.
+        AmbiguousError: two processes may answer in turn; says what shows it, and the way out.
     """
     within = left if left is not None and left.scraped_s >= since_s else None
     found = [
@@ -44,11 +45,11 @@ def require_one_process(target: Target, left: Mark | None, *, since_s: float) ->
 def known_from_s(
     targets: Targets, before: Mapping[str, Mark | None], marks: Mapping[str, Mark], *, looked_at_s: float
 ) -> dict[str, float]:
-    """By key of a target, the scrape from which on its counters are known, where nothing tells what they were before;
-    of all others they are since the target was left, or began.
+    """Return, by the keys of targets, the scrape from which on their counters are known, for those targets of which
+    nothing tells what the counters were before. All others are known since they were left, or since they began.
 
-    ``before``: where each was left; ``marks``: where all were, also those that are gone. ``looked_at_s``: the look
-    before.
+    ``before``: where each target was left. ``marks``: where all were left, also those that are gone. ``looked_at_s``:
+    the time of the look before.
     """
     gone = {key: left for key, left in marks.items() if key not in before}
     found = {target.key: _known_from_s(target, before[target.key], gone, looked_at_s) for target in targets.all}
@@ -79,7 +80,8 @@ def _told(target: Target, left: Mark | None) -> Iterator[_Told]:
 
 
 def _doubt(then: _Told, now: _Told) -> str:
-    """Return why the two may be of processes that are both there; empty: one process, or another that replaced it."""
+    """Return why the two may be different processes that both exist; empty if they are one process, or if one replaced
+    the other."""
     began, began_now = then.counters.get(START), now.counters.get(START)
     if began is not None and began == began_now:
         return ""

@@ -1,4 +1,4 @@
-"""A Prometheus of Serin's own: its configuration in a directory of ours, its targets by file discovery."""
+"""Serin's own Prometheus: its configuration in a directory of ours, its targets by file discovery."""
 
 import json
 import shutil
@@ -27,14 +27,14 @@ CONFIG_FILE: Final = "prometheus.json"
 STORAGE_DIRECTORY: Final = "storage"
 RETENTION_TIME: Final = "7d"
 RETENTION_SIZE: Final = "1GB"
-CONTROLLER_INTERVAL_S: Final = 5.0  # at the least: it asks its database for each page
+CONTROLLER_INTERVAL_S: Final = 5.0  # at least: the controller reads its database at each scrape
 DISCOVERED_WITHIN: Final = "500ms"  # by default a new target waits up to 5 s for its first scrape
 
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """The rules that are evaluated, the region that every alert bears, and where an Alertmanager of this machine
-    listens; None: there is none, and alerts are shown only."""
+    """The rules to evaluate, the region that every alert names, and the port at which an Alertmanager of this machine
+    listens; None: there is no Alertmanager, and alerts are only shown."""
 
     rules_file: Path
     region: str
@@ -43,7 +43,7 @@ class Alerting:
 
 @dataclass(frozen=True, slots=True)
 class ControllerTarget:
-    """The controller on this machine, and the file of a token that may read there."""
+    """The controller on this machine, and the file of a token with the right to scrape it."""
 
     port: int
     token_file: Path
@@ -59,13 +59,13 @@ def prometheus_config(
     controller: ControllerTarget | None = None,
     alerting: Alerting | None = None,
 ) -> Path:
-    """Write the configuration (JSON, which YAML contains) and return its path.
+    """Write the configuration (as JSON, which is also YAML) and return its path.
 
-    A target's own ``model`` and ``model_version`` labels win over those of discovery (``honor_labels``); discovery
-    gives them all the same, so that ``up`` carries them. All samples of a scrape bear its time (no timestamps of the
-    target's), which is what lets counters of one process be compared as one snapshot. ``token_file`` holds the bearer
-    token that targets ask for. ``gateway_port``: where the gateway on this machine tells its counts. ``controller``:
-    where the controller tells of itself. ``alerting``: without it no rule is evaluated.
+    The labels ``model`` and ``model_version`` that a target exports win over those of discovery (``honor_labels``).
+    Discovery sets them all the same, so that ``up`` has them. All samples of a scrape get the time of that scrape, not
+    one of the target's, so that the counters of one process can be compared as one snapshot. ``token_file`` holds the
+    bearer token that targets require. ``gateway_port``: where the gateway on this machine exports its counts.
+    ``controller``: where the controller exports its own metrics. Without ``alerting``, no rule is evaluated.
     """
     interval = f"{round(scrape_interval_s * 1000)}ms"
     targets_dir.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,8 @@ def prometheus_config(
 
 
 def _gateway(port: int) -> dict[str, Any]:
-    """All that users got went through it; its own address does not name it, so that a new port is no new process."""
+    """Return the scrape configuration of the gateway, which all of users' requests go through. It is not named by its
+    address, so that a new port does not look like a new process."""
     return {
         "job_name": GATEWAY_JOB,
         "honor_timestamps": False,
@@ -124,7 +125,8 @@ def _controller(target: ControllerTarget, scrape_interval_s: float) -> dict[str,
 
 
 def prometheus_command(directory: Path, port: int) -> list[str]:
-    """The command that runs Prometheus, on loopback only, from what ``prometheus_config`` wrote.
+    """Return the command that runs Prometheus, on loopback only, with the configuration that ``prometheus_config``
+    wrote.
 
     Raises:
         PermanentError: there is no Prometheus on this machine.
@@ -143,7 +145,7 @@ def prometheus_command(directory: Path, port: int) -> list[str]:
         f"--storage.tsdb.retention.time={RETENTION_TIME}",
         f"--storage.tsdb.retention.size={RETENTION_SIZE}",
         f"--web.listen-address=127.0.0.1:{port}",
-        # By default every page may read it. Another Host than ours it cannot be told to refuse.
+        # By default every web page may read it. It cannot be told to refuse requests for other hosts than ours.
         f"--web.cors.origin=http://(127\\.0\\.0\\.1|localhost):{port}",
         "--log.level=warn",
         f"--scrape.discovery-reload-interval={DISCOVERED_WITHIN}",
@@ -151,19 +153,19 @@ def prometheus_command(directory: Path, port: int) -> list[str]:
 
 
 def prometheus_ready_url(port: int) -> str:
-    """Answers 200 once Prometheus has read its storage and can be queried."""
+    """Return the URL that answers 200 once Prometheus has read its storage and can be queried."""
     return f"http://127.0.0.1:{port}/-/ready"
 
 
 class TargetFiles:
-    """One file per deployment in the directory that Prometheus watches; each written whole."""
+    """One file for each deployment, in the directory that Prometheus watches. Each is replaced as a whole."""
 
     def __init__(self, targets_dir: Path) -> None:
         self._directory = targets_dir
 
     def set(self, model: str, version: str, urls: Mapping[str, str]) -> None:
-        """Have the deployment's replicas scraped, each named as it is at its URL. Writing what is there already changes
-        nothing."""
+        """Have the deployment's replicas scraped. ``urls``: by the names of the replicas, which become their
+        ``instance``. A file with the right content is left as it is."""
         own = {MODEL_LABEL: model, VERSION_LABEL: version}
         targets = [
             {"targets": [urlsplit(url).netloc], "labels": {"instance": replica, **own}} for replica, url in urls.items()

@@ -1,10 +1,11 @@
 """The targets that were scraped: from series of ``up`` to processes, each known by what names it, whatever other labels
 say.
 
-The *identity* of a process is its model, its version and the labels that tell one from another (``instance`` by
-default), and its start (``serin_start_time_seconds``) where it tells one. All other labels may change: series that
-follow upon each other are of one process. Series that run side by side are one process scraped twice (a pair of
-Prometheus servers, a second job), so that its requests would count twice: an error that names the label that differs.
+A process is identified by its model, its version and the labels that tell one process from another (``instance`` by
+default), and by its start (``serin_start_time_seconds``) if it exports one. All other labels may change: series that
+follow one another are of one process. Series that exist side by side are one process that is scraped twice (by a pair
+of Prometheus servers, or by a second job), so that its requests would count twice. That is an error, which names the
+label that differs.
 """
 
 import math
@@ -19,8 +20,8 @@ from serving.contract import MODEL_LABEL, START_METRIC, VERSION_LABEL
 UP_METRIC: Final = "up"
 INSTANCE_LABEL: Final = "instance"
 NAME_LABEL: Final = "__name__"
-RENAMED: Final = "exported_"  # what Prometheus puts before a label that its target has, too
-MARKER: Final = "NaN"  # with which Prometheus ends a series
+RENAMED: Final = "exported_"  # what Prometheus puts before a label of a sample if its target has that label, too
+MARKER: Final = "NaN"  # the value with which Prometheus ends a series
 
 Matrix = list[dict[str, Any]]  # as Prometheus answers: series of {"metric": labels, "values": [[time, "value"], ...]}
 Labels = frozenset[tuple[str, str]]
@@ -28,16 +29,21 @@ Samples = list[tuple[float, str]]
 
 
 class Counter(NamedTuple):
-    """One counter of one process. ``traffic``: the kind, or the gateway's cluster; ``label``: the status code of the
-    requests counter, the edge of a bucket."""
+    """One counter of one process. ``traffic``: the kind of traffic, or the gateway's cluster. ``label``: the status
+    code of requests, or the edge of a bucket."""
 
     metric: str
     traffic: str
     label: str
 
+    def __str__(self) -> str:
+        """Return the counter as messages name it: ``serin_requests_total (live 200)``."""
+        more = " ".join(part for part in (self.traffic, self.label) if part)
+        return f"{self.metric} ({more})" if more else self.metric
+
 
 START: Final = Counter(START_METRIC, "", "")
-"""Kept in snapshots beside the counters: when the process began."""
+"""The start of the process (unix time), kept in snapshots beside the counters."""
 
 Snapshot = Mapping[Counter, float]
 
@@ -50,7 +56,7 @@ class Target:
     version: str
     scrapes_s: list[float]
     snapshots: dict[float, dict[Counter, float]]
-    names: Mapping[str, str] = field(default_factory=dict)  # the labels that name it, as they were last
+    names: Mapping[str, str] = field(default_factory=dict)  # the labels that name it, with their latest values
 
     @property
     def last_scrape_s(self) -> float:
@@ -62,31 +68,33 @@ class Target:
         return self.last_scrape_s in self.snapshots
 
     def step_over(self, at_s: float) -> None:
-        """Take a scrape for one that never was."""
+        """Forget a scrape, as if it had never been taken."""
         self.snapshots.pop(at_s, None)
         self.scrapes_s.remove(at_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """All scraped processes. ``by_labels``: whose series are those that share these labels, and before when."""
+    """All scraped processes. ``by_labels``: the process whose series have these labels, and the time before which they
+    do."""
 
     members: tuple[Target, ...]
     by_labels: Mapping[Labels, tuple[Target, float]]
 
     @property
     def all(self) -> tuple[Target, ...]:
-        """Those of which a scrape is left."""
+        """Return the processes that have a scrape left."""
         return tuple(target for target in self.members if target.scrapes_s)
 
     def of(self, version: str) -> list[Target]:
         return [target for target in self.all if target.version == version]
 
     def owner(self, series: dict[str, Any], *own_labels: str) -> tuple[Target, dict[str, str], Samples]:
-        """Return whose series it is, its values of ``own_labels``, and its samples: (time, text) pairs.
+        """Return the process that the series belongs to, its values of ``own_labels``, and its samples as pairs of time
+        and text.
 
         Raises:
-            TransientError: nobody's.
+            TransientError: it belongs to none.
         """
         labels = _labels(series)
         own = {name: labels.pop(name, "") for name in own_labels}
@@ -104,27 +112,28 @@ class Targets:
 
 
 def stranger(series: dict[str, Any]) -> TransientError:
+    """Return the error for a series that belongs to no target."""
     return TransientError(SOURCE, f"a series that belongs to no scraped target, or is not Serin's: {series['metric']}")
 
 
 def series_of(matrix: Matrix, metric: str) -> Iterator[dict[str, Any]]:
-    """The series of a metric that hold samples: those of a native histogram hold none that could be read here."""
+    """Return the series of a metric that hold samples. Those of a native histogram hold none that can be read here."""
     return (series for series in matrix if series["metric"].get(NAME_LABEL) == metric and not is_empty(series))
 
 
 def is_empty(series: dict[str, Any]) -> bool:
-    """Return whether it holds nothing but markers of its end, if anything."""
+    """Return whether the series holds no samples but markers of its end."""
     return all(text == MARKER for _, text in series.get("values", ()))
 
 
 def numbers(found: Samples) -> Iterator[tuple[float, float]]:
-    """(Time, value) of samples, without the markers of a series' end."""
+    """Return pairs of time and value, without the markers of a series' end."""
     return ((at_s, float(text)) for at_s, text in found if text != MARKER)
 
 
 @dataclass(slots=True)
 class _Run:
-    """One series of ``up``, and the starts that its process told."""
+    """One series of ``up``, and the starts that its process exported."""
 
     labels: dict[str, str]
     ups: dict[float, bool]
@@ -140,10 +149,11 @@ class _Run:
 
 
 def scraped(matrix: Matrix, identity: Sequence[str], *, recent_s: float) -> Targets:
-    """The processes that ``up`` tells of; ``identity`` are the labels that name one, beside its model and version.
+    """Return the processes that ``up`` shows. ``identity``: the labels that name a process, beside its model and
+    version.
 
     Raises:
-        TransientError: one process is scraped twice at a time, since ``recent_s`` still.
+        TransientError: one process is scraped twice at a time, and still was at ``recent_s`` or later.
     """
     runs: dict[Labels, _Run] = {}
     for series in series_of(matrix, UP_METRIC):
@@ -176,7 +186,7 @@ def _start(value: float, run: _Run) -> float:
 
 
 def _processes(runs: Iterable[_Run], identity: Sequence[str]) -> list[list[_Run]]:
-    """The runs by process: those of one name, and those of one start."""
+    """Return the runs, grouped by process: those of one name, and those of one start."""
     found: list[list[_Run]] = []
     for run in runs:
         same = [members for members in found if any(_same(run, other, identity) for other in members)]
@@ -193,7 +203,7 @@ def _same(run: _Run, other: _Run, identity: Sequence[str]) -> bool:
 
 
 def _target(runs: list[_Run], identity: Sequence[str], recent_s: float) -> Target:
-    """One process, named as it was last. A run counts as far as the run after it began."""
+    """Return one process, under its latest name. A run counts until the next one begins."""
     newest = runs[-1]
     names = sorted({MODEL_LABEL, VERSION_LABEL, *identity} & newest.labels.keys())
     key = ",".join(f"{name}={newest.labels[name]}" for name in names)

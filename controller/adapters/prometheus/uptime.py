@@ -1,10 +1,10 @@
-"""From the uptime that a gateway tells to whether it is still the process of the scrape before.
+"""From the uptime that a gateway exports to whether it is still the process of the scrape before.
 
 An uptime grows as time passes. A process that began since the scrape before has been up for less than the time between
-the two. An uptime that does neither is another process's: two of them answer under one name.
+the two scrapes. An uptime that fits neither is another process's: two of them answer under one name.
 
-Envoy finds its uptime out when it is scraped, and tells the one that it found at the scrape before. So after a time
-without scrapes (Prometheus was stopped) the first one tells what was long ago, and the next one leaps.
+Envoy computes its uptime when it is scraped, but exports the one that it computed at the scrape before. So after a time
+without scrapes (Prometheus was stopped), the first scrape shows an uptime of long ago, and at the next one it leaps.
 """
 
 import itertools
@@ -17,8 +17,8 @@ from controller.adapters.prometheus.http import SOURCE
 from controller.adapters.prometheus.targets import Counter, Target
 from controller.errors import AmbiguousError
 
-_ROUNDED_S: Final = 2.0  # uptimes are whole seconds, and told a moment after their scrape began
-_LATE_S: Final = 10.0  # a scrape waits so long for its answer; clocks that are set apart by less are borne
+_ROUNDED_S: Final = 2.0  # uptimes are whole seconds, and are computed a moment after their scrape began
+_LATE_S: Final = 10.0  # how long a scrape may wait for its answer; clocks may differ by as much
 
 
 class _Told(NamedTuple):
@@ -27,7 +27,8 @@ class _Told(NamedTuple):
 
 
 def restarts(gateway: Target, uptime: Counter, left: Mark | None) -> set[float]:
-    """The scrapes at which the gateway was a newer process than at the scrape before, or than where it was left."""
+    """Return the times of the scrapes at which the gateway was a newer process than at the scrape before, or than when
+    it was left."""
     told = list(_told(gateway, uptime))
     if left is not None:
         told = [one for one in told if one.at_s > left.scraped_s]
@@ -37,17 +38,17 @@ def restarts(gateway: Target, uptime: Counter, left: Mark | None) -> set[float]:
 
 
 def require_one_process(gateway: Target, uptime: Counter) -> None:
-    """Take scrapes that do not tell the uptime for none, where others do, and hold the rest against each other.
+    """Forget scrapes without an uptime, if others have one, and compare the rest with one another.
 
     Raises:
-        AmbiguousError: an uptime fell, or leapt, as that of one process cannot, unless its clock was set.
+        AmbiguousError: an uptime fell or leapt in a way that is not possible for one process, unless its clock was set.
     """
     told = list(_told(gateway, uptime))
     if told:
         for at_s in gateway.snapshots.keys() - {one.at_s for one in told}:
             gateway.step_over(at_s)
     doubt = None
-    behind_s = math.inf  # by how much the uptime was found out before the scrape that tells it, at most
+    behind_s = math.inf  # how much older than its scrape an exported uptime may be
     for then, now in itertools.pairwise(told):
         passed_s = now.at_s - then.at_s
         fell = now.uptime_s < then.uptime_s and now.uptime_s > passed_s + _LATE_S

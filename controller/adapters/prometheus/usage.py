@@ -1,5 +1,4 @@
-"""The texts of a version, what they were like, and what its replicas used, from the counters and gauges of its
-targets."""
+"""The texts of a version, and what its replicas used, from the counters and gauges of its targets."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,10 +34,10 @@ GAUGES: Final = (*_LEVELS, GPU_UTILIZATION_METRIC, INFO_METRIC)
 
 @dataclass(slots=True)
 class Gauges:
-    """The gauges of one target: samples by time of each gauge, and the tokenizer that it runs."""
+    """The gauges of one target: the samples of each gauge, by time, and the tokenizer that the target runs."""
 
     samples: dict[str, dict[float, float]] = field(default_factory=dict)
-    gpus: list[dict[float, float]] = field(default_factory=list)  # how much each was used
+    gpus: list[dict[float, float]] = field(default_factory=list)  # the utilisation of each, by time
     tokenizer: str = ""
 
     def since(self, metric: str, since_s: float) -> list[float]:
@@ -49,10 +48,10 @@ class Gauges:
 
 
 def read_gauges(matrix: Matrix, targets: Targets) -> dict[str, Gauges]:
-    """By key of the target.
+    """Return the gauges, by the keys of the targets.
 
     Raises:
-        TransientError: a series that belongs to no target.
+        TransientError: a series belongs to no target.
     """
     found = {target.key: Gauges() for target in targets.all}
     for metric in _LEVELS:
@@ -72,13 +71,14 @@ def read_gauges(matrix: Matrix, targets: Targets) -> dict[str, Gauges]:
 
 
 def _taken(values: Samples, target: Target) -> dict[float, float]:
-    """The samples that scrapes took: no markers of a series' end."""
+    """Return the samples of successful scrapes, without the markers of a series' end."""
     return {at_s: value for at_s, value in numbers(values) if at_s in target.snapshots}
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The span of one target between two of its scrapes; ``since_s`` is None where the first of them is not known."""
+    """The gains and the gauges of one target between two of its scrapes. ``since_s`` is None if the first of them is
+    not known."""
 
     gained: Mapping[Counter, float]
     gauges: Gauges
@@ -100,20 +100,20 @@ class Span:
 
     @property
     def gpu_ratio(self) -> float | None:
-        """Return the ratio of the GPU that is used most, on average."""
+        """Return the mean utilisation of the busiest GPU; None if none is known."""
         since_s = self.since_s or 0.0
         used = [[value for at_s, value in gpu.items() if at_s > since_s] for gpu in self.gauges.gpus]
         return _worst(sum(values) / len(values) for values in used if values)
 
     def level(self, metric: str) -> float | None:
-        """Return the level of a gauge, on average."""
+        """Return the mean of a gauge over the span; None if it has no sample."""
         values = self.gauges.since(metric, self.since_s or 0.0)
         return sum(values) / len(values) if values else None
 
 
 def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: Sequence[str]) -> Usage:
-    """Return the use of one version. ``gained`` is the sum over its targets, those that left within the window
-    included."""
+    """Return the usage of one version. ``gained``: the increments of all its targets, including those that left within
+    the window."""
 
     def total(metric: str) -> int | None:
         value = gained.get(Counter(metric, "", ""))
@@ -146,7 +146,7 @@ def usage(spans: Sequence[Span], gained: Mapping[Counter, float], token_edges: S
 
 
 def _token_counts(gained: Mapping[Counter, float], edges: Sequence[str]) -> tuple[int, ...]:
-    """Return the counts of live requests; empty where nobody counted."""
+    """Return how many live requests' texts fall between the edges; empty if a bucket was not counted."""
     at_most = [gained.get(Counter(TOKEN_BUCKET_METRIC, Traffic.LIVE, edge)) for edge in edges]
     known = [value for value in at_most if value is not None]
     if not edges or len(known) < len(edges):
@@ -160,6 +160,6 @@ def _sum(values: Iterable[float | None]) -> int | None:
 
 
 def _worst(values: Iterable[float | None]) -> float | None:
-    """The largest; NaN, which is not a number to be trusted, is worse than any."""
+    """Return the largest value; None if there is none. NaN counts as the largest, because it cannot be trusted."""
     known = [value for value in values if value is not None]
     return max(known, key=lambda value: (value != value, value), default=None)  # noqa: PLR0124 - only NaN differs

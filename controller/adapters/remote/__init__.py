@@ -1,1 +1,1 @@
-"""An installation elsewhere, asked by its interface."""
+"""An installation on another machine, asked by its HTTP interface."""

@@ -1,4 +1,4 @@
-"""The installation elsewhere: all that commands ask, asked of its interface."""
+"""An installation on another machine: everything that commands ask is asked of its HTTP interface."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -18,7 +18,7 @@ _PAGE: Final = 100
 
 
 class RemoteInstallation:
-    """Implements ``controller.service.Installation``. Raises as `Wire.ask` everywhere."""
+    """Implements ``controller.service.Installation``. Every method raises as `Wire.ask` does."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

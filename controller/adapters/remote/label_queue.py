@@ -1,4 +1,4 @@
-"""The queue of requests to label of an installation elsewhere, asked of its interface."""
+"""The queue of requests to label of an installation on another machine, asked by its HTTP interface."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from serving.contract import LABEL_REQUESTS_ROUTE
 
 
 class RemoteLabelQueue:
-    """Implements ``controller.label_queue.LabelQueue``. Raises as `Wire.ask`."""
+    """Implements ``controller.label_queue.LabelQueue``. Raises as `Wire.ask` does."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

@@ -1,7 +1,7 @@
-"""One request to the interface of an installation elsewhere, and what is told where it fails. Standard library only:
-what is asked on call is done before other commands have finished importing.
+"""Requests to the HTTP interface of an installation on another machine, and what people are told if one fails. Standard
+library only, so that an on-call command is done before other commands have finished importing.
 
-No proxy and no CA of the environment, no redirect followed, one deadline for the whole answer.
+Proxies and CAs of the environment are ignored, no redirect is followed, and one deadline covers the whole answer.
 """
 
 import http.client
@@ -31,7 +31,8 @@ _MALFORMED: Final = (KeyError, TypeError, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of an interface, and how it is asked. ``token`` is read for each request: it may be renewed."""
+    """The address of an interface, and how to ask it. ``token`` is called for each request, because a token may be
+    renewed."""
 
     url: str
     token: Callable[[], str] | None = None
@@ -39,7 +40,8 @@ class Address:
     deadline_s: float = DEADLINE_S
 
     def __post_init__(self) -> None:
-        """Raises UsageError: it is no address, or a token would go there in the clear."""
+        """Raises UsageError if the URL is not an address of a controller, or if a token would be sent there
+        unencrypted."""
         parts = urlsplit(self.url)
         try:
             fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
@@ -53,7 +55,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer, whatever it is."""
+    """One answer, whatever its status."""
 
     status: int
     content_type: str
@@ -66,10 +68,10 @@ class Wire:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._place = urlsplit(address.url)
-        self._release = ""  # that of who answered last
+        self._release = ""  # the release of Serin that gave the last answer
 
     def document(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: object) -> Any:
-        """The JSON object that is answered. Raises as `ask`."""
+        """Return the JSON object of the answer. Raises as `ask` does."""
         answer = self.ask(method, path, body, **query)
         try:
             found = json.loads(answer.body)
@@ -80,11 +82,12 @@ class Wire:
         return found
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: object) -> Answer:
-        """The answer, if it is a success. ``query``: what is None is left out.
+        """Return the answer if it is a success. Values of ``query`` that are None are left out.
 
         Raises:
-            UsageError: the interface does not let the asker in, does not know what was asked, or is not Serin's.
-            TransientError: nobody answers, or not in time.
+            UsageError: the interface refuses the caller, does not know what was asked, or is not Serin's.
+            TransientError: no answer came in time, or the installation cannot answer now.
+            PermanentError: the installation failed to answer this request.
         """
         given = {name: value for name, value in query.items() if value is not None}
         target = self._place.path.rstrip("/") + path + (f"?{urlencode(given)}" if given else "")
@@ -94,7 +97,7 @@ class Wire:
         return answer
 
     def cannot_read(self, what: object) -> NoReturn:
-        """Raise UsageError: the last answer was a success, and holds what this release cannot read."""
+        """Raise UsageError: the last answer was a success, but this release of Serin cannot read it."""
         if self._release != own_release():
             raise UsageError(self._skew(f"an answer cannot be read ({what!r})"))
         raise UsageError(f"{self.address.url}: an answer cannot be read ({what!r})")
@@ -155,8 +158,8 @@ class Wire:
             return f"{url}: its certificate is for another name: {said}"
         if "expired" in said.lower():
             return f"{url}: its certificate has expired: renew it there"
-        known = f"those of {self.address.ca_file}" if self.address.ca_file else "this machine's"
-        return f"{url}: its certificate is of no CA that is known here, by {known}: name its CA with --ca-file ({said})"
+        known = f"of {self.address.ca_file}" if self.address.ca_file else "that this machine knows"
+        return f"{url}: its certificate was issued by no CA {known}: name its CA with --ca-file ({said})"
 
     def _refuse(self, answer: Answer) -> NoReturn:
         url, status = self.address.url, answer.status
@@ -179,11 +182,11 @@ class Wire:
             raise TransientError(_SOURCE, f"{url}: {message}")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PermanentError(f"{url}: {message}")
-        known = code in ("no_policy", "invalid", "conflict")  # as it is told at home
+        known = code in ("no_policy", "invalid", "conflict")  # the same message as on the installation's own machine
         raise UsageError(message if known else f"{url}: {message}")
 
     def _no_serin(self, answer: Answer) -> Exception:
-        """The error of an answer that no Serin gives."""
+        """Return the error for an answer that Serin never gives."""
         url, kind = self.address.url, answer.content_type or "nothing named"
         if 300 <= answer.status < 400:
             return UsageError(f"{url} answered with a redirect ({answer.status}), which is never followed")
@@ -199,7 +202,7 @@ class Wire:
 
 
 class Reading:
-    """A block that reads an answer; what it lacks is told as another release's."""
+    """A block that reads an answer. Whatever the answer lacks is reported as a difference between releases."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -212,8 +215,13 @@ class Reading:
 
 
 def _content(reply: http.client.HTTPResponse, give_up_at_s: float, url: str) -> bytes:
-    """The whole content. Raises TimeoutError at that monotonic time, IncompleteRead where some of it is missing, and
-    UsageError where it is longer than any answer."""
+    """Return the whole content.
+
+    Raises:
+        TimeoutError: it is not complete at ``give_up_at_s``, by the monotonic clock.
+        IncompleteRead: a part of it is missing.
+        UsageError: it is longer than any answer may be.
+    """
     content = bytearray()
     while chunk := reply.read1(_CHUNK_BYTES):
         content += chunk
@@ -221,7 +229,7 @@ def _content(reply: http.client.HTTPResponse, give_up_at_s: float, url: str) -> 
             raise UsageError(f"{url} answered more than {ANSWER_BYTES_MAX >> 20} MiB: ask for less")
         if time.monotonic() > give_up_at_s:
             raise TimeoutError
-    if reply.length:  # announced and not sent
+    if reply.length:  # announced, but not sent
         raise http.client.IncompleteRead(b"", reply.length)
     return bytes(content)
 

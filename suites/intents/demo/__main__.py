@@ -77,7 +77,7 @@ def _show(screen: Screen) -> tuple[list[Result], Mapping[str, Any]]:
 
 
 def _act(serin: Installation, screen: Screen, act: Act) -> Result:
-    """Register the version as the candidate and watch what becomes of it."""
+    """Register the version as the candidate, and return what became of it."""
     began_s = time.monotonic()
     screen.tell(f"registering checkpoint {act.checkpoint}, {act.what}, as the candidate")
     checkpoint = HERE.parent / "checkpoints" / act.checkpoint
@@ -117,7 +117,8 @@ def _follow(serin: Installation, screen: Screen, version: str) -> Mapping[str, A
 
 
 def _on_call(serin: Installation, screen: Screen) -> Result:
-    """A person rolls the promoted version back, past everything else; nothing is played where none was promoted."""
+    """Roll the promoted version back as a person on call does, without the controller. If no version was promoted, do
+    nothing and say so in the result."""
     serving = serin.serving_version() or "?"
     if serving == FIRST:
         why = f"Version {FIRST} serves, and no version before it: there is nothing to go back to."
@@ -145,7 +146,8 @@ def _on_call(serin: Installation, screen: Screen) -> Result:
 
 @contextmanager
 def _load(serin: Installation) -> Iterator[dict[str, Any]]:
-    """Steady traffic while the block lasts; afterwards what became of it."""
+    """Send steady traffic while the block lasts, and fill the mapping that is yielded with what became of it at the
+    end."""
     arguments = ["--gateway", serin.gateway, "--api", serin.api, "--rate-per-s", f"{RATE_PER_S:g}"]
     arguments += ["--label-token-file", str(serin.label_token_file)]
     arguments += ["--label-delay-s", f"{LABEL_DELAY_S:g}", "--for-s", f"{LOAD_FOR_S:g}"]

@@ -1,4 +1,5 @@
-"""An installation of Serin of its own, used as a person would use it: by its command and its HTTP interface."""
+"""An installation of Serin for the demonstration, used as a person would use it: by its command and its HTTP
+interface."""
 
 import json
 import shutil
@@ -23,7 +24,7 @@ class DemoError(Exception):
 
 
 class Installation:
-    """`serin up` in a folder, and what it answers."""
+    """The `serin up` of one folder, and what it answers."""
 
     def __init__(self, home: Path, settings: Mapping[str, Any], client: httpx.Client) -> None:
         self.home = home
@@ -34,23 +35,22 @@ class Installation:
         self._client = client
 
     def make_label_token(self) -> None:
-        """Have a token made for the source of the labels, and keep it where only its owner can read it."""
+        """Create a token for the source of the labels, and keep it where only its owner can read it."""
         token = self.serin("token", "create", "--role", "labels", "--name", "demo", "--expires", "1d")
         self.label_token_file.unlink(missing_ok=True)
         self.label_token_file.touch(mode=0o600)
         self.label_token_file.write_text(token + "\n", encoding="ascii")
 
     def token(self) -> dict[str, str]:
-        """The header of whoever has the home."""
+        """Return the header with the token of the installation's owner."""
         return {"authorization": f"Bearer {(self.home / 'api.token').read_text(encoding='ascii').strip()}"}
 
     def serin(self, *arguments: str) -> str:
-        """Run a command; its output. Raises DemoError where it fails."""
+        """Run a command and return its output. Raises DemoError if it fails."""
         return self._run(arguments, well=(0,))
 
     def status(self) -> str:
-        """Return what `serin status` shows, whether everything answers or not. Raises DemoError where it shows
-        nothing."""
+        """Return what `serin status` shows, whether everything answers or not. Raises DemoError if it shows nothing."""
         return self._run(("status",), well=(0, 4))
 
     def _run(self, arguments: Sequence[str], *, well: Sequence[int]) -> str:
@@ -61,7 +61,7 @@ class Installation:
         return done.stdout.strip()
 
     def releases(self) -> Sequence[Mapping[str, Any]]:
-        """Newest first."""
+        """Return the releases, the newest first; none if the API does not answer."""
         answer = self._get("/v1/releases?model=intent")
         return list(answer["releases"]) if answer else []
 
@@ -69,7 +69,7 @@ class Installation:
         return self._get(f"/v1/releases/{release_id}")
 
     def serving_version(self) -> str | None:
-        """The version that answers a user now."""
+        """Return the version that answers a user now; None if nobody is answered."""
         with suppress(httpx.HTTPError):
             answer = self._client.post(f"{self.gateway}/models/intent/predict", json={"text": "where is my order"})
             if answer.is_success:
@@ -94,8 +94,9 @@ def installation(
     prepare: Callable[[Path], None] = lambda _: None,
     under: Sequence[str] = (),
 ) -> Iterator[Installation]:
-    """A fresh installation that is up, with these flags too; down, with nothing left running, when the block ends.
-    ``prepare`` is called with the empty home before anything is started; ``under`` is a command that runs another."""
+    """Yield a fresh installation that is up and was started with these flags, too. When the block ends it is stopped,
+    and nothing is left running. ``prepare`` is called with the empty home before anything is started; ``under`` is a
+    command that runs another."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o700, parents=True)
     prepare(home)
@@ -114,7 +115,7 @@ def installation(
     log = home / "up.log"
     log.touch(mode=0o600)
     with log.open("wb") as output, httpx.Client(timeout=5, trust_env=False) as client:
-        # A session of its own: Ctrl-C comes to us alone, and we end it in order.
+        # It gets a session of its own, so that Ctrl-C reaches only this process, which then stops it in order.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             _await_up(process, log, tell)
@@ -149,5 +150,5 @@ def _end(process: subprocess.Popen[bytes], home: Path) -> None:
     if process.poll() is None:
         process.kill()
         process.wait()
-    # Ends what a killed supervisor left; finds nothing where all went well.
+    # Ends what a killed supervisor has left; finds nothing if all went well.
     subprocess.run([SERIN, "down", "--home", str(home)], capture_output=True, check=False, timeout=DOWN_WITHIN_S)

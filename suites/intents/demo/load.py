@@ -24,13 +24,14 @@ from suites.intents.recipes import LOST, RECENT
 from suites.load import TIMEOUT_S, Load, Plan
 
 TEXTS: Final = 30_000
-SUITE_TEXTS: Final = 600  # the first held-out texts are the suite file
+SUITE_TEXTS: Final = 600  # the first held-out texts make up the suite file, and are not sent
 LABEL_BATCH_S: Final = 0.5
 
 
 class Texts:
     """The texts that people write, without an end. ``turn_at``: until this version has answered one of them, nobody
-    uses a wording that any version was not trained on; from then on everybody uses those that v3 never learnt."""
+    uses a wording that some version was not trained on; from then on, everybody uses those that v3 never learnt. None:
+    any wording."""
 
     def __init__(self, turn_at: str | None) -> None:
         found = held_out(SUITE_TEXTS + TEXTS)[SUITE_TEXTS:]
@@ -51,10 +52,10 @@ class Texts:
 
 
 class Labels:
-    """The true labels of what was answered, to the controller some seconds later."""
+    """Sends the true labels of what was answered to the controller, ``delay_s`` seconds later."""
 
     def __init__(self, api: str, token: str, *, delay_s: float, named: Callable[[str], str] = str) -> None:
-        """``named``: what the source of labels calls a class."""
+        """``named`` returns what the source of labels calls a class."""
         self.sent = 0
         self._url = f"{api}{LABELS_ROUTE}"
         self._headers = {"authorization": f"Bearer {token}"}
@@ -66,7 +67,7 @@ class Labels:
         self._waiting.append((time.monotonic() + self._delay_s, request_id, self._named(example.label)))
 
     async def send(self) -> None:
-        """Send what is due, again and again, until it is cancelled."""
+        """Send the labels that are due, again and again, until cancelled."""
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
             while True:
                 await asyncio.sleep(LABEL_BATCH_S)
@@ -84,7 +85,7 @@ class Labels:
 
 
 def as_title(label: str) -> str:
-    """As a help desk writes it: ``Login Problem`` for ``login_problem``."""
+    """Return the label as a help desk writes it: ``Login Problem`` for ``login_problem``."""
     return label.replace("_", " ").title()
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     flags.add_argument("--rate-per-s", type=float, default=60.0)
     flags.add_argument("--labels-as-titles", action="store_true", help="labels of another vocabulary: `Login Problem`")
     flags.add_argument(
-        "--turn-at", metavar="VERSION", help="once it answers somebody, everybody writes as v3 never learnt to read"
+        "--turn-at", metavar="VERSION", help="once this version has answered, send only wordings that v3 never learnt"
     )
     flags.add_argument("--label-delay-s", type=float, default=4.0)
     flags.add_argument("--for-s", type=float, default=300.0)

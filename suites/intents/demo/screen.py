@@ -1,4 +1,5 @@
-"""The screen that a person sees while it runs: the versions, the release in progress with its gates, and the time."""
+"""The screen that a person sees while the demonstration runs: the versions, the release in progress with its gates, and
+the time."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ _SETTLED: Final = {"promoted", "probation", "rolled_back", "rejected", "held", "
 
 
 class Screen:
-    """A live picture on a terminal; on anything else, a line for each thing that happens and a sign of life."""
+    """A live picture on a terminal; elsewhere one line for each event, and a sign of life every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -51,7 +52,7 @@ class Screen:
         self._line(line)
 
     def follow(self, release: Mapping[str, Any] | None) -> None:
-        """Show how the release stands."""
+        """Show the state of the release."""
         self._current = release
         if release is not None:
             self._line(_in_words(release))
@@ -97,7 +98,7 @@ class Screen:
 
 
 def result_table(results: Sequence[Result]) -> Table:
-    """Return what happened and why, once it is over."""
+    """Return the table of what happened and why, for the end."""
     table = Table(title="What happened, and why", title_justify="left", show_lines=True, expand=True)
     for heading in ("version", "outcome", "seconds", "why"):
         table.add_column(
@@ -123,7 +124,7 @@ def _in_words(release: Mapping[str, Any]) -> str:
 
 
 def _deciding(release: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The verdicts that decide; advisory ones stand in the report."""
+    """Return the verdicts that decide. Advisory ones are only in the report."""
     return [verdict for verdict in release["state"]["verdicts"].values() if not verdict["advisory"]]
 
 

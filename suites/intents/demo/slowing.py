@@ -1,8 +1,8 @@
-"""A checkpoint that is slower by a time of this machine's own: its graph also does work that changes no answer.
+"""A checkpoint that is slower by a given time on this machine: its graph also does work that changes no answer.
 
-How much work that is, is measured where and when the demonstration runs, with all that goes on beside it. It shows on
-a fast machine as on a slow one, and a replica of it keeps up on a busy one: to the gates, one that does not would be
-unreliable before it is slow.
+How much work that takes is measured where and when the demonstration runs, under the load of that moment. So the delay
+shows on a fast machine as well as on a slow one, and a replica still keeps up on a busy one: the gates would find a
+replica that does not unreliable before they find it slow.
 """
 
 import shutil
@@ -17,14 +17,15 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 GRAPH: Final = "model.onnx"
-_WIDTH: Final = 16  # too small to be shared among threads: the work takes as long on any number of cores
+_WIDTH: Final = 16  # too small to be split among threads: the work takes as long on any number of cores
 _TRIED_ROUNDS: Final = 1_000
-_MEASURED_S: Final = 1.0  # a busy machine lets others go first many times in it
-_CPU_SHARE_MIN: Final = 0.6  # of the time, however busy: else what others do to every answer would hide it
+_MEASURED_S: Final = 1.0  # long enough for a busy machine to interrupt it many times
+_CPU_SHARE_MIN: Final = 0.6  # of a call's time, assumed at least: else the noise of a busy machine would hide the work
 
 
 def slowed(checkpoint: Path, target: Path, work_ms: float) -> Path:
-    """Write a checkpoint with the same answers to ``target``, whose graph works for ``work_ms`` longer in each call."""
+    """Write to ``target`` a checkpoint with the same answers, whose graph works ``work_ms`` longer in each call. Return
+    ``target``."""
     shutil.copytree(checkpoint, target)
     graph = checkpoint / GRAPH
     with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +38,8 @@ def slowed(checkpoint: Path, target: Path, work_ms: float) -> Path:
 
 
 def _call(graph: Path) -> tuple[float, float]:
-    """Return how long a call with a short text takes on average, as busy as this machine is, and its processor time."""
+    """Return how many ms a call with a short text takes on average, as busy as this machine is now, and its processor
+    time in ms."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
@@ -50,7 +52,8 @@ def _call(graph: Path) -> tuple[float, float]:
 
 
 def _write(source: Path, target: Path, rounds: int) -> None:
-    """Add so many multiplications of a matrix of zeros, which end up in the logits as the 0 that they began as."""
+    """Add this many multiplications of a matrix of zeros to the graph. Their result, which is 0, is added to the
+    logits."""
     model = onnx.load(source)
     graph = model.graph
     (logits,) = graph.output
@@ -66,7 +69,7 @@ def _write(source: Path, target: Path, rounds: int) -> None:
     )
     graph.node.extend(
         [
-            helper.make_node("ReduceMax", ["attention_mask"], ["work_mask"], keepdims=0),  # 1, as no graph can know
+            helper.make_node("ReduceMax", ["attention_mask"], ["work_mask"], keepdims=0),  # 1, which no optimiser knows
             helper.make_node("Sub", ["work_mask", "work_one"], ["work_nothing"]),
             helper.make_node("Cast", ["work_nothing"], ["work_zero"], to=TensorProto.FLOAT),
             helper.make_node("Expand", ["work_zero", "work_shape"], ["work_begun"]),

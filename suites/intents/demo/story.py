@@ -1,4 +1,4 @@
-"""The story that the demonstration shows: the versions in their order, what each is, and what must become of it."""
+"""The story that the demonstration shows: the versions in order, what each one is, and what must become of it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,8 +6,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One version. ``blamed``: how the name of the gate that stops it has to begin. ``work_ms``: what each call of its
-    graph takes longer than its checkpoint's."""
+    """One version. ``blamed``: how the name of the gate that stops it has to begin. ``work_ms``: how much longer than
+    its checkpoint's each call of its graph takes."""
 
     version: str
     checkpoint: str

@@ -1,4 +1,4 @@
-"""The objects that Serin writes, each as one pure function: what is known goes in, a manifest comes out.
+"""The objects that Serin writes, each by one pure function that returns its manifest.
 
-Every field that the server would fill in is written, so that what is read back is what was written.
+Every field that the server would fill in is written, so that what is read back equals what was written.
 """

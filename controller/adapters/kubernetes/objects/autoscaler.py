@@ -1,4 +1,4 @@
-"""The autoscaler of a version: one each, with bounds that Serin alone moves."""
+"""The HorizontalPodAutoscaler of a version. Only Serin changes its bounds."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from serving.contract import QUEUE_DEPTH_METRIC
 def autoscaler(
     name: str, spec: DeploymentSpec, site: Site, scaling: Autoscaling, *, replicas_min: int
 ) -> dict[str, Any]:
-    """Return the manifest of an HorizontalPodAutoscaler."""
+    """Return the manifest of a HorizontalPodAutoscaler."""
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -31,7 +31,7 @@ def autoscaler(
 
 
 def bounds(replicas_min: int, replicas_max: int) -> dict[str, Any]:
-    """Return the change of its bounds, and of nothing else."""
+    """Return the merge patch that changes the bounds and nothing else."""
     return {"spec": {"minReplicas": replicas_min, "maxReplicas": max(replicas_min, replicas_max)}}
 
 
@@ -44,5 +44,5 @@ def _metric(scaling: Autoscaling) -> dict[str, Any]:
 
 
 def _quantity(value: float) -> str:
-    """As the server writes it: thousandths where it is not whole."""
+    """Return the value as the server writes it: in thousandths if it is not whole."""
     return f"{value:g}" if value == int(value) else f"{round(value * 1000)}m"

@@ -1,4 +1,4 @@
-"""The Deployment of a version. Made once and never applied again: its size alone changes, by `scale` or an HPA."""
+"""The Deployment of a version. It is created once; after that only its size changes, by `scale` or by an autoscaler."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from controller.ports.runtime import DeploymentSpec
 
 
 def deployment(name: str, spec: DeploymentSpec, site: Site, *, replicas: int) -> dict[str, Any]:
-    """Return the manifest. No owner: a known good version outlives the release that brought it."""
+    """Return the manifest. It has no owner: a known good version outlives the release that brought it."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -1,4 +1,4 @@
-"""The disruption budget of a version: a node that is drained takes one of its pods at a time."""
+"""The disruption budget of a version: draining nodes takes one of its pods at a time."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from controller.ports.runtime import DeploymentSpec
 
 
 def disruption_budget(name: str, spec: DeploymentSpec, site: Site) -> dict[str, Any]:
-    """Return the manifest of a PodDisruptionBudget. A pod that never came well may go: it serves nobody."""
+    """Return the manifest of a PodDisruptionBudget. Pods that are not ready may always be evicted: they serve
+    nobody."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

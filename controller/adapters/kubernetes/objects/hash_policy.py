@@ -1,4 +1,4 @@
-"""The object by which a gateway deals users by the hash of a header: Envoy Gateway's BackendTrafficPolicy."""
+"""The object that makes a gateway split users by the hash of a header: Envoy Gateway's BackendTrafficPolicy."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from controller.adapters.kubernetes.resources import HTTP_ROUTES, TRAFFIC_POLICI
 
 
 def hash_policy(route: str, header: str) -> Object:
-    """Return the policy of the route, called as the route is: requests go by the hash of the header."""
+    """Return the policy of the route, under the route's own name: it splits requests by the hash of the header."""
     target = {"group": HTTP_ROUTES.group, "kind": HTTP_ROUTES.kind, "name": route}
     by_header = {"type": "Header", "header": {"name": header}}
     return {
@@ -20,7 +20,7 @@ def hash_policy(route: str, header: str) -> Object:
 
 
 def says(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Return whether the object says what is wanted, whatever else it says."""
+    """Return whether the object has everything that is wanted; what else it has does not matter."""
     return _holds(found.get("spec"), wanted["spec"])
 
 
@@ -31,7 +31,7 @@ def _holds(found: Any, wanted: Any) -> bool:
 
 
 def writer_of_spec(found: Mapping[str, Any], own: Sequence[str]) -> str:
-    """Return a field manager, other than ours, that wrote of the spec; empty where none is told."""
+    """Return a field manager that wrote part of the spec and is not one of ``own``; empty if none is known."""
     managers = (
         str(entry.get("manager", ""))
         for entry in found["metadata"].get("managedFields") or ()
@@ -41,7 +41,7 @@ def writer_of_spec(found: Mapping[str, Any], own: Sequence[str]) -> str:
 
 
 def refusal(found: Mapping[str, Any]) -> str:
-    """Return why a gateway does not follow the policy as it stands; empty where none says so."""
+    """Return why a gateway rejects the policy as it is now; empty if none does."""
     for ancestor in (found.get("status") or {}).get("ancestors") or ():
         for condition in ancestor.get("conditions") or ():
             is_old = int(condition.get("observedGeneration", 0)) < found["metadata"]["generation"]

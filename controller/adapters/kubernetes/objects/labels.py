@@ -1,4 +1,4 @@
-"""The labels by which Serin finds what it made, and the annotations that keep what labels cannot hold."""
+"""The labels by which Serin finds what it made, and the annotations for what labels cannot hold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,30 +24,30 @@ _SERVED_ALONE: Final = f"{DOMAIN}/replicas-that-served-all"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The version that an object is of, as its annotations tell."""
+    """The version that an object belongs to, as its annotations say."""
 
     model: str
     artifact: Version
-    settings: str  # digest of the settings that it is served with
+    settings: str  # digest of the settings that the version is served with
 
     def is_of(self, spec: DeploymentSpec) -> bool:
-        """Return whether it is of the package and of the settings that are wanted: a number may be given again."""
+        """Return whether these are the package and the settings of ``spec``: a version number may be used again."""
         packages = {self.artifact.fingerprint, spec.artifact.fingerprint} - {""}
         return len(packages) < 2 and self.settings == digest_of(spec.serving)
 
 
 def labels_of(name: str) -> dict[str, str]:
-    """Return the labels of what belongs to the version of that resource name."""
+    """Return the labels of every object of the version with this resource name."""
     return {**OWN, DEPLOYMENT: name}
 
 
 def selector_of(name: str) -> dict[str, str]:
-    """Return what selects its pods: never changed, since a Deployment's cannot be."""
+    """Return the labels that select the version's pods. They never change, because a Deployment's selector cannot."""
     return {DEPLOYMENT: name}
 
 
 def annotations_of(spec: DeploymentSpec) -> dict[str, str]:
-    """Return the true names, and what tells one package and one way of serving it from another."""
+    """Return the true names of model and version, and what tells its package and settings from others."""
     return {
         _MODEL: spec.model,
         _VERSION: spec.version,
@@ -59,7 +59,7 @@ def annotations_of(spec: DeploymentSpec) -> dict[str, str]:
 
 
 def identity_of(manifest: Mapping[str, Any]) -> Identity | None:
-    """Return what the object's annotations say; None where it was not made by Serin."""
+    """Return what the object's annotations say; None if Serin did not make the object."""
     found = manifest["metadata"].get("annotations") or {}
     if _MODEL not in found or _VERSION not in found:
         return None
@@ -68,23 +68,23 @@ def identity_of(manifest: Mapping[str, Any]) -> Identity | None:
 
 
 def deployment_of(manifest: Mapping[str, Any]) -> str | None:
-    """Return the resource name of the version that it belongs to."""
+    """Return the resource name of the version that the object belongs to; None if its labels do not say."""
     name = (manifest["metadata"].get("labels") or {}).get(DEPLOYMENT)
     return None if name is None else str(name)
 
 
 def replicas_of(manifest: Mapping[str, Any]) -> int:
-    """Return how many replicas the version's release asked for."""
+    """Return how many replicas the version's release asked for; 1 if the annotations do not say."""
     return _count(manifest, _REPLICAS) or 1
 
 
 def served_alone(manifest: Mapping[str, Any]) -> int:
-    """Return with how many replicas the version served everybody; 0: it never did."""
+    """Return with how many replicas the version served all users; 0 if it never did."""
     return _count(manifest, _SERVED_ALONE)
 
 
 def served_alone_patch(replicas: int) -> dict[str, Any]:
-    """Return the change that remembers it."""
+    """Return the merge patch that records with how many replicas the version serves all users."""
     return {"metadata": {"annotations": {_SERVED_ALONE: str(replicas)}}}
 
 

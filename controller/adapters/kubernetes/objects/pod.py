@@ -1,4 +1,4 @@
-"""The pod of a version: an init container that brings its package, and the replica."""
+"""The pod of a version: an init container that fetches its package, and the replica."""
 
 import math
 from typing import Any, Final
@@ -20,11 +20,11 @@ _KEPT: Final = "/var/run/serin/kept"
 _READ_ONLY: Final = 0o440
 _PROBE_S: Final = 2
 _LIVENESS_S: Final = 10
-_LIVENESS_MISSES: Final = 6  # a replica replaces a worker that hangs by itself, much sooner
+_LIVENESS_MISSES: Final = 6  # patient, because a replica itself replaces a hung worker much sooner
 
 
 def pod_template(name: str, spec: DeploymentSpec, site: Site) -> dict[str, Any]:
-    """Return the template, which never changes while the version runs."""
+    """Return the pod template, which never changes while the version runs."""
     return {
         "metadata": {"labels": labels_of(name), "annotations": annotations_of(spec)},
         "spec": {
@@ -34,7 +34,7 @@ def pod_template(name: str, spec: DeploymentSpec, site: Site) -> dict[str, Any]:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "serviceAccountName": site.service_account,
-            "serviceAccount": site.service_account,  # its old name, which the server writes beside it
+            "serviceAccount": site.service_account,  # the field's old name, which the server fills in, too
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": site.user_id,
@@ -61,14 +61,15 @@ def _spread(name: str, key: str) -> dict[str, Any]:
     return {
         "maxSkew": 1,
         "topologyKey": key,
-        "whenUnsatisfiable": "ScheduleAnyway",  # capacity before spread: a cluster of one node runs it all
+        "whenUnsatisfiable": "ScheduleAnyway",  # capacity before spread: one node may run all pods
         "labelSelector": {"matchLabels": selector_of(name)},
     }
 
 
 def package_folder(spec: DeploymentSpec, site: Site) -> str:
-    """Return where the package lies in the pod: by its fingerprint, so that two that differ are never one, and apart
-    from those of other namespaces, whose lists of what to keep are others."""
+    """Return the folder of the package in the pod. It is named after the fingerprint, so that two different packages
+    never share a folder. It lies in a folder of the namespace, because each namespace has its own list of packages to
+    keep."""
     return f"{_CACHE}/{site.namespace}/{spec.artifact.fingerprint}"
 
 
@@ -98,7 +99,7 @@ def _replica(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
         command += ["--capture-ca-file", f"{held}/ca.crt"] if site.capture_ca else []
         mounts.append(_mount("capture", held, read_only=True))
     if site.access_secret is None:
-        command.append("--allow-unauthenticated")  # who may reach it is the network's to say
+        command.append("--allow-unauthenticated")  # the network decides who can reach it
     else:
         command += ["--token-file", f"{_SECRETS}/access/tokens.json"]
         mounts.append(_mount("access", f"{_SECRETS}/access", read_only=True))
@@ -117,7 +118,7 @@ def _replica(spec: DeploymentSpec, site: Site) -> dict[str, Any]:
         "startupProbe": _asks_engine(every_s=_PROBE_S, misses=math.ceil(spec.start_timeout_s / _PROBE_S)),
         "readinessProbe": _asks_engine(every_s=_PROBE_S, misses=2),
         "livenessProbe": _asks_engine(every_s=_LIVENESS_S, misses=_LIVENESS_MISSES),
-        # The gateways hear of the end while it still takes requests; the drain begins after that.
+        # The gateways learn of the end while the replica still takes requests; its drain begins afterwards.
         "lifecycle": {"preStop": {"sleep": {"seconds": site.sidesteps_s}}},
     }
 
@@ -127,7 +128,7 @@ def _cores(spec: DeploymentSpec, site: Site) -> float:
 
 
 def _asks_engine(*, every_s: int, misses: int) -> dict[str, Any]:
-    """The health route answers 200 only while a worker gives a sign of life."""
+    """Return a probe of the health route, which answers 200 only while an inference worker responds."""
     return {
         "httpGet": {"path": HEALTH_ROUTE, "port": "live", "scheme": "HTTP"},
         "initialDelaySeconds": 0,
@@ -152,7 +153,7 @@ def _container(
     return {
         "name": name,
         "image": site.image,
-        "imagePullPolicy": "IfNotPresent",  # images go by digest or by a tag that is never moved
+        "imagePullPolicy": "IfNotPresent",  # images are named by a digest, or by a tag that never moves
         "command": command,
         "resources": {
             "requests": {**limits, "cpu": f"{round(cpu * 1000)}m" if cpu % 1 else f"{cpu:g}"},
@@ -166,13 +167,13 @@ def _container(
             "capabilities": {"drop": ["ALL"]},
         },
         "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "FallbackToLogsOnError",  # its last words become its status
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # the end of its log becomes part of its status
         "volumeMounts": mounts,
     }
 
 
 def megabytes(amount: int) -> str:
-    """As the server writes it: in the largest unit that needs no fraction."""
+    """Return the amount as the server writes it: in the largest unit that needs no fraction."""
     return f"{amount // 1000}G" if amount % 1000 == 0 else f"{amount}M"
 
 
@@ -186,7 +187,7 @@ def _volumes(model: str, site: Site) -> list[dict[str, Any]]:
         cache = {"persistentVolumeClaim": {"claimName": site.cache.claim}}
     elif site.cache.host_path is not None:
         cache = {"hostPath": {"path": site.cache.host_path, "type": "Directory"}}
-    copies = {"name": model_name(model), "defaultMode": _READ_ONLY, "optional": True}  # there once somebody copies
+    copies = {"name": model_name(model), "defaultMode": _READ_ONLY, "optional": True}  # made at the first copy
     kept = {"name": KEPT_PACKAGES, "defaultMode": _READ_ONLY, "optional": True}
     secrets = {"registry": site.registry_secret, "capture": site.capture_secret, "access": site.access_secret}
     return [

@@ -1,10 +1,10 @@
 """The HTTPRoute of a model, which IS its traffic table: one write moves traffic, and its annotations say who moved it.
 
-Serin owns ``spec.rules`` of it and a few annotations. Weights are hundredths of a percent, 10,000 in all, and none is
-zero: a version without a share is absent. A second rule leads by the same weights to the replicas' health, whose
-answers tell by which version, and which generation of the table, requests are answered, without one that counts.
+Serin owns its ``spec.rules`` and a few annotations. Weights are hundredths of a percent, 10,000 in all, and none is
+zero: a version without a share is absent. A second rule leads to the replicas' health route by the same weights. Its
+answers tell which version, and which generation of the table, requests are routed to, without a request that counts.
 
-Standard library only, and quick to import: the on-call rollback stands on it.
+Standard library only, and quick to import: the on-call rollback depends on it.
 """
 
 import hashlib
@@ -21,23 +21,24 @@ from serving.contract import HEALTH_ROUTE, PREDICT_ROUTE, USER_HEADER
 
 API_VERSION: Final = "gateway.networking.k8s.io/v1"
 GENERATION_HEADER: Final = "x-serin-generation"
-"""Of answers of the health rule, where the gateway can add it: the generation of the table that it routes by."""
+"""The header of answers by the health rule, if the gateway can add it: the generation of the table that it routes
+by."""
 
 GENERATION: Final = "serin.dev/generation"
 TABLE: Final = "serin.dev/table"
 DIGEST: Final = "serin.dev/rules-digest"
-NAMES: Final = "serin.dev/backends"  # name of a Service -> version: names are not to be read backwards
+NAMES: Final = "serin.dev/backends"  # name of a Service -> version, which cannot be read from the name
 _LIVE_PORT: Final = 8000
 _SHADOW_PORT: Final = 8001
 _WEIGHTS_PER_PCT: Final = 100
 _MIRROR_DENOMINATOR_MAX: Final = 10_000
 
-_NOT_TOLD_WHO_ASKS: Final = {
+_REMOVES_USER: Final = {
     "type": "RequestHeaderModifier",
     "requestHeaderModifier": {"remove": [USER_HEADER]},
 }
-"""Of each backend, where users stick: what a client says there of itself is taken away. Envoy Gateway deals by weight
-and hash among backends that have filters of their own, and by neither among others (its issues 9626 and 9775)."""
+"""A filter of each backend, if users are kept on a version: it removes what a client says of itself in that header.
+Envoy Gateway splits by weight and hash only if the backends have filters of their own (its issues 9626 and 9775)."""
 
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -45,7 +46,7 @@ NameOf = Callable[[str, str], str]  # of model and version: the version's Servic
 
 
 class Feature(StrEnum):
-    """The features of a GatewayClass, by the names of its `status.supportedFeatures`, that Serin asks for."""
+    """The features that Serin asks for, by their names in a GatewayClass's `status.supportedFeatures`."""
 
     MIRROR = "HTTPRouteRequestMirror"
     PERCENT_MIRROR = "HTTPRouteRequestPercentageMirror"
@@ -56,8 +57,9 @@ class Feature(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """The options that hold for every request of a model. ``gateway_mirrors``: it is the gateway that copies.
-    ``sticky``: users are dealt by the hash of a header."""
+    """The options for every request of a model. ``gateway_mirrors``: the gateway makes the copies.
+    ``tells_generation``: it can add `GENERATION_HEADER`. ``timeout_s``: of a request; None: not set. ``sticky``: users
+    are split by the hash of a header."""
 
     gateway_mirrors: bool = True
     tells_generation: bool = True
@@ -71,7 +73,7 @@ def rules_of(table: TrafficTable, options: RouteOptions, name_of: NameOf) -> lis
     Raises:
         PermanentError: a share is finer than a hundredth of a percent.
     """
-    filters = {"filters": [_NOT_TOLD_WHO_ASKS]} if options.sticky else {}
+    filters = {"filters": [_REMOVES_USER]} if options.sticky else {}
     backends = [
         _backend(name_of(table.model, version), _LIVE_PORT)
         | {"weight": _weight(table.weights_pct[version], version)}
@@ -89,7 +91,7 @@ def rules_of(table: TrafficTable, options: RouteOptions, name_of: NameOf) -> lis
 
 
 def rolled_back(rules: Sequence[Mapping[str, Any]], model: str, version: str, generation: int, name_of: NameOf) -> Any:
-    """Return the same rules with everything to one version and no copies, whatever else they say."""
+    """Return the rules with all requests to one version and no copies. What else they hold stays."""
     backend = _backend(name_of(model, version), _LIVE_PORT) | {"weight": round(HUNDRED_PCT * _WEIGHTS_PER_PCT)}
     changed = []
     for rule in rules:
@@ -101,7 +103,8 @@ def rolled_back(rules: Sequence[Mapping[str, Any]], model: str, version: str, ge
 
 
 def annotations_of(table: TrafficTable, rules: object, name_of: NameOf) -> dict[str, str]:
-    """Return what is kept beside the rules: the table itself, and the digest by which another's edit is seen."""
+    """Return the annotations that are kept beside the rules: the table itself, and a digest by which an edit is
+    detected."""
     versions = {*table.weights_pct, *([table.known_good] if table.known_good is not None else [])}
     mirror, override = table.mirror, table.override
     kept = {
@@ -119,14 +122,14 @@ def annotations_of(table: TrafficTable, rules: object, name_of: NameOf) -> dict[
 
 
 def table_of(model: str, route: Mapping[str, Any], names: Mapping[str, str] = _NO_NAMES) -> TrafficTable | None:
-    """Return the table that the route holds; None where Serin never wrote it. ``names``: Services of versions besides
-    those that it led to when it was written.
+    """Return the table that the route holds; None if Serin never wrote it. ``names``: Services, with their versions,
+    that the route did not lead to when it was written.
 
-    Weights are those of its rules, whoever wrote them. Where these lead to what Serin does not know, they are the last
-    that it wrote: what became of them is told as drift.
+    The weights are those of the rules, whoever wrote them. If the rules lead to a Service that is not known, the
+    weights are those that Serin wrote last, and the edit is reported as drift.
 
     Raises:
-        PermanentError: the annotations were damaged.
+        PermanentError: the annotations are damaged.
     """
     found = route["metadata"].get("annotations") or {}
     if GENERATION not in found or TABLE not in found:
@@ -150,19 +153,19 @@ def table_of(model: str, route: Mapping[str, Any], names: Mapping[str, str] = _N
 
 
 def digest_of(rules: object) -> str:
-    """Return what stands for the rules as they are written."""
+    """Return a digest of the rules as they are written."""
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def edited(route: Mapping[str, Any]) -> str | None:
-    """Return the digest of rules that are not those that Serin wrote last; None where they are."""
+    """Return the digest of the rules if they are not those that Serin wrote last; None if they are."""
     written = (route["metadata"].get("annotations") or {}).get(DIGEST)
     found = digest_of(route["spec"].get("rules", []))
     return None if written is None or written == found else found
 
 
 def writer_of_rules(route: Mapping[str, Any], own: Sequence[str]) -> str:
-    """Return the field manager, other than ours, that wrote the rules last; empty where none is told."""
+    """Return the field manager that wrote the rules last and is not one of ``own``; empty if none is known."""
     others = [
         entry
         for entry in route["metadata"].get("managedFields") or ()
@@ -172,7 +175,7 @@ def writer_of_rules(route: Mapping[str, Any], own: Sequence[str]) -> str:
 
 
 def _weights(route: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, float]:
-    """Return the shares of the rule for predictions, by version; nothing where one is not known."""
+    """Return the shares in the rule for predictions, in percent, by version; empty if a backend of it is not known."""
     rules = route["spec"].get("rules") or ()
     backends = rules[0].get("backendRefs") or () if rules else ()
     weights = {backend["name"]: int(backend.get("weight", 1)) for backend in backends}
@@ -215,7 +218,7 @@ def _weight(pct: float, version: str) -> int:
 
 def _mirror(mirror: Mirror, name: str) -> dict[str, Any]:
     copied: dict[str, Any] = {"backendRef": _backend(name, _SHADOW_PORT)}
-    from fractions import Fraction  # a rollback copies nothing, and does without what is behind it
+    from fractions import Fraction  # imported here, because a rollback makes no copies and must start quickly
 
     share = Fraction(mirror.pct).limit_denominator(_MIRROR_DENOMINATOR_MAX // 100) / 100
     if mirror.pct < HUNDRED_PCT and mirror.pct == int(mirror.pct):

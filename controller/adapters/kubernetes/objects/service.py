@@ -1,4 +1,4 @@
-"""The Service of a version: by version, never by role, with a port of its own for copies."""
+"""The Service of a version: named after the version and never after a role, with a separate port for copies."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from controller.ports.runtime import DeploymentSpec
 
 
 def service(name: str, spec: DeploymentSpec, site: Site) -> dict[str, Any]:
-    """Return the manifest."""
+    """Return the manifest of a Service."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

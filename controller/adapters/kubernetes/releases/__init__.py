@@ -1,1 +1,1 @@
-"""Releases as objects: a wish that a person or Git wrote, and a view of what the journal says of it."""
+"""Releases as objects: either a wish that a person or Git wrote, or a view of what the journal says of a release."""

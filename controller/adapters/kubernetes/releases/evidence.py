@@ -1,4 +1,4 @@
-"""The conditions of what a release is judged by: whether it can be read, as the journal says. Pure."""
+"""The conditions that say whether a release's evidence can be read, by what the journal says. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ _ROUTED: Final = OBSERVED | {Phase.PROMOTING, Phase.ROLLING_BACK, Phase.HELD}
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """One condition, as far as the release tells it. ``since_s``: unix time."""
+    """One condition of a release's evidence. ``since_s``: unix time."""
 
     type: str
-    status: str  # True, False, or Unknown: nobody asks now
+    status: str  # True, False, or Unknown if the release does not use it now
     reason: str
     message: str
     since_s: float
 
 
 def readiness_of(release: Release) -> Iterator[Readiness]:
-    """Yield whether counts, pairs and the route can be relied on. A fault that lasts is the message."""
+    """Yield whether the counts, the pairs and the route can be relied on. The message of a condition that is False
+    names the fault."""
     yield _found(release, "MetricsReady", "MetricsNotReady", (Source.METRICS, Source.GATEWAY), _metrics(release))
     yield _found(release, "PairsReady", "PairsNotReady", (Source.PREDICTIONS,), _pairs(release))
     yield _found(release, "RouteServed", "RouteNotServed", (Source.ROUTING, Source.TRAFFIC), _route(release))
@@ -32,8 +33,8 @@ def readiness_of(release: Release) -> Iterator[Readiness]:
 NAMES: Final = ("MetricsReady", "PairsReady", "RouteServed")
 
 _Told = tuple[str, str, str]  # status, reason, message
-_OVER: Final[_Told] = ("Unknown", "Over", "The release has ended: nobody asks any more.")
-_NOT_YET: Final[_Told] = ("Unknown", "NotAsked", "Asked in shadow, canary and probation.")
+_OVER: Final[_Told] = ("Unknown", "Over", "The release has ended, so this is no longer checked.")
+_NOT_YET: Final[_Told] = ("Unknown", "NotAsked", "Checked in shadow, canary and probation only.")
 
 
 def _found(release: Release, name: str, reason: str, sources: tuple[Source, ...], well: _Told) -> Readiness:
@@ -55,7 +56,7 @@ def _metrics(release: Release) -> _Told:
 
 def _pairs(release: Release) -> _Told:
     if not release.mirrors:
-        return "Unknown", "NoMirror", "Nothing copies requests here."
+        return "Unknown", "NoMirror", "Requests are not mirrored here."
     if release.phase not in OBSERVED:
         return _NOT_YET
     if release.cursors.arrived.get("paired", 0) < PAIRS_MIN:
@@ -65,7 +66,7 @@ def _pairs(release: Release) -> _Told:
 
 def _route(release: Release) -> _Told:
     if release.phase not in _ROUTED:
-        return "Unknown", "NotAsked", "This phase asks for no other traffic than there is."
+        return "Unknown", "NotAsked", "This phase does not change the traffic."
     if not release.routed:
         return "Unknown", "Waiting", "Users are not yet seen to be answered by this phase's weights."
     return "True", "Served", "Users are answered by this phase's weights."

@@ -1,4 +1,4 @@
-"""The ModelRelease objects that Serin makes itself: a view of each release that no object started."""
+"""The ModelRelease objects that Serin creates itself: a view of each release that no object started."""
 
 import logging
 import math
@@ -25,9 +25,9 @@ class Followed(Journal, Feed, Protocol):
 
 
 class MadeViews:
-    """Makes a view of every release that begins, however short it is, by the journal's order
-    (`controller.subscribers.feed.Subscriber`); makes the one of a model's last release anew where it is gone; and
-    keeps the newest of each model. Calls come one at a time."""
+    """Creates a view of every release that begins, however short the release is, in the order of the journal
+    (`controller.subscribers.feed.Subscriber`). The view of a model's last release is created again if it is gone, and
+    only the newest views of each model are kept. Calls come one at a time."""
 
     name: Final = "views of releases"
     kinds: Final = (Started.__name__,)
@@ -40,10 +40,11 @@ class MadeViews:
         self._started_by = started_by
         self._follower = Follower(journal, self)
         self._shown: set[str] = set()  # ids of releases
-        self._wished: set[str] = set()  # the last ones of their models, where an object started them
+        self._wished: set[str] = set()  # ids of last releases that an object started
 
     def make(self, objects: Sequence[Object], last: Sequence[ReleaseSummary]) -> None:
-        """Make what is missing among these objects, and delete the oldest. ``last``: the last release of each model.
+        """Create the views that are missing among ``objects``, and delete the oldest. ``last``: the last release of
+        each model.
 
         Raises:
             SerinError: the cluster or the journal does not answer.
@@ -57,7 +58,7 @@ class MadeViews:
                 continue
             try:
                 wished = self._started_by(summary).startswith(WISHED)
-            except UnreadableError:  # whoever drives it tells
+            except UnreadableError:  # the round that handles the release reports it
                 continue
             if wished:
                 self._wished.add(summary.release_id)
@@ -71,7 +72,8 @@ class MadeViews:
                 self._delete_oldest(mine)
 
     def take(self, entry: RecordedEntry) -> None:
-        """Show a release that begins here, unless so many came after it that it would not be kept."""
+        """Show a release that begins with this entry, unless so many newer ones exist that its view would be deleted at
+        once."""
         begun = event_of(entry)
         if not isinstance(begun, Started) or begun.by.startswith(WISHED):
             return
@@ -85,13 +87,14 @@ class MadeViews:
             return
         try:
             self._client.create(MODEL_RELEASES, _view(summary))
-        except ConflictError as error:  # somebody's own object has this name
+        except ConflictError as error:  # somebody else's object has this name
             log.warning("release %s is not shown: %s", summary.release_id, error)
         else:
             self._shown.add(summary.release_id)
 
     def _delete_oldest(self, views: list[Object]) -> None:
-        """By the journal's times: objects that were made at once bear the same."""
+        """Delete the oldest views, by the journal's times: objects that were created together have the same creation
+        time."""
 
         def began_s(found: Object) -> float:
             summary = self._journal.summary(found["metadata"]["annotations"][OF_RELEASE])

@@ -21,9 +21,9 @@ ENDS: Final[Mapping[str, Phase]] = {
     "Superseded": Phase.SUPERSEDED,
     "Aborted": Phase.ABORTED,
 }
-"""The condition of each end; one of them is True once the release has come to it, and no other ever with it."""
+"""The condition for each end. The one that the release has come to is True, and never another with it."""
 OURS: Final = frozenset({PROGRESSING, *ENDS, PAUSED, *NAMES})
-"""The types of the conditions that are written here; those of others stay as they are."""
+"""The types of the conditions that are written here. Conditions of other types are left as they are."""
 _WAITING: Final = "Waiting"
 
 
@@ -35,12 +35,12 @@ class Gate:
     stage: str
     outcome: Annotated[str, "pass, fail, inconclusive or error"]
     reason: Annotated[str, "the gate's sentence, with its numbers"]
-    samples: Annotated[int, "what the value rests on"]
-    samples_needed: Annotated[int | None, "about how many would settle it"] = None
+    samples: Annotated[int, "how many samples the value is based on"]
+    samples_needed: Annotated[int | None, "about how many samples would settle the verdict"] = None
     value: Annotated[float | None, "what was observed, in `unit`"] = None
-    low: Annotated[float | None, "where the value lies at least, at every look at once"] = None
-    high: Annotated[float | None, "where it lies at most"] = None
-    bound: Annotated[float | None, "what the policy asks of the value"] = None
+    low: Annotated[float | None, "the lower end of the value's interval, which is valid at every look"] = None
+    high: Annotated[float | None, "the upper end of the interval"] = None
+    bound: Annotated[float | None, "the limit that the policy sets for the value"] = None
     unit: str = ""
     advisory: Annotated[bool, "shown and recorded; neither blocks nor rolls back"] = False
 
@@ -65,8 +65,8 @@ class ReleaseStatus:
     reason: Annotated[str, "the journal's sentence"]
     observed_generation: int
     release: Annotated[str, "the id by which `serin why` and `serin report` know it"] = ""
-    stable: Annotated[str | None, "the version that it is compared with"] = None
-    weight_pct: Annotated[float, "the share of users that the candidate is to answer"] = 0.0
+    stable: Annotated[str | None, "the version that the candidate is compared with"] = None
+    weight_pct: Annotated[float, "the share of users that the candidate is to answer, in percent"] = 0.0
     started_at: str | None = None
     phase_since: str | None = None
     gates: tuple[Gate, ...] = ()
@@ -74,7 +74,7 @@ class ReleaseStatus:
 
 
 def status_of(release: Release, generation: int) -> dict[str, Any]:
-    """The status of an object whose spec stands at this generation. The same release gives the same status."""
+    """Return the status of an object whose spec has this generation. The same release always gives the same status."""
     return _status(
         ReleaseStatus(
             phase=release.phase.value,
@@ -92,12 +92,12 @@ def status_of(release: Release, generation: int) -> dict[str, Any]:
 
 
 def refused_status(why: str, generation: int, since: str) -> dict[str, Any]:
-    """The status of an object of which no release will come."""
+    """Return the status of an object from which no release will come. ``since``: a time as the API writes it."""
     return _without_release("refused", why, generation, since, refused=True)
 
 
 def waiting_status(why: str, generation: int, since: str) -> dict[str, Any]:
-    """The status of an object of which a release may still come."""
+    """Return the status of an object from which a release may still come. ``since``: a time as the API writes it."""
     return _without_release("waiting", why, generation, since, refused=False)
 
 
@@ -107,7 +107,7 @@ def _status(status: ReleaseStatus) -> dict[str, Any]:
 
 
 def as_json(status: Any) -> Any:
-    """The status with the field names of the API, without what is not known."""
+    """Return the status with the field names of the API, without fields that are None."""
     if is_dataclass(status):
         values = {field.name: getattr(status, field.name) for field in fields(status)}
         return {camel(name): as_json(value) for name, value in values.items() if value is not None}
@@ -115,7 +115,7 @@ def as_json(status: Any) -> Any:
 
 
 def camel(name: str) -> str:
-    """The name as fields of the API are written: ``weightPct``."""
+    """Return the name as the API writes the names of fields: ``weightPct``."""
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
 
@@ -129,7 +129,7 @@ def _without_release(phase: str, why: str, generation: int, since: str, *, refus
 
 
 def _conditions(release: Release, generation: int) -> Iterator[Condition]:
-    """The conditions. Times are the journal's, so that a status that was lost comes back as it was."""
+    """Yield the conditions. Their times are the journal's, so that a status that was lost comes back the same."""
     said, since = _short(release.reason), _time(release.phase_since_s)
     reason = "".join(part.capitalize() for part in release.phase.value.split("_"))
     going_on = release.active and release.phase is not Phase.HELD
@@ -144,7 +144,7 @@ def _conditions(release: Release, generation: int) -> Iterator[Condition]:
 
 
 def _paused(release: Release, generation: int) -> Condition:
-    """The condition that tells whether a person keeps the release on its step, who and why."""
+    """Return the condition that says whether a person keeps the release on its step, and if so, who and why."""
     pause = release.pause
     if pause is None:
         return Condition(PAUSED, "False", "NotPaused", "", generation, _time(release.started_at_s))
@@ -177,7 +177,7 @@ def _weight_pct(release: Release) -> float:
 
 
 def _finite(value: float | None) -> float | None:
-    """The value, where JSON has it."""
+    """Return the value if JSON can express it, else None."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 

@@ -1,4 +1,5 @@
-"""ModelRelease objects as views of the journal: written only where they differ, made anew where they are gone."""
+"""ModelRelease objects as views of the journal: written only if they differ from it, and created again if they are
+gone."""
 
 import logging
 import math
@@ -22,13 +23,13 @@ from controller.ports.journal import ReleaseSummary
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
-_PAGE: Final = 100  # releases that are read at a time, to find the one of an object that was not shown before
+_PAGE: Final = 100  # releases read at a time, in the search for that of an object which was not shown before
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """An object as it was left. ``sequence``: of its release; None once another came after it, which may be in the same
-    moment in which it came to its end: then it is read once more."""
+    """An object as it was written last. ``sequence``: of its release; None once the model has a newer release. The
+    former release may have ended at that very moment, so it is then read once more."""
 
     revision: str
     release_id: str
@@ -36,8 +37,8 @@ class _Left:
 
 
 class ReleaseObjects:
-    """Follows the journal and the objects of a namespace (`controller.subscribers.feed.CatchesUp`). Calls come one at a
-    time, and only from the controller that leads."""
+    """Keeps the objects of a namespace in step with the journal (`controller.subscribers.feed.CatchesUp`). Calls come
+    one at a time, and only from the controller that leads."""
 
     name: Final = "model releases"
 
@@ -58,10 +59,10 @@ class ReleaseObjects:
         self._loaded: dict[str, tuple[int, Release]] = {}  # active releases, by id, with their sequence
 
     def catch_up(self) -> None:
-        """Take in what was created or deleted, and show what the journal says.
+        """Take in which objects were created or deleted, and show what the journal says.
 
         Raises:
-            SerinError: the cluster or the journal does not answer; nothing is lost by it.
+            SerinError: the cluster or the journal does not answer; the next call makes up for it.
         """
         now_s = self._monotonic()
         if now_s - self._looked_s < EVERY_S:
@@ -74,7 +75,7 @@ class ReleaseObjects:
         for found in objects:
             try:
                 self._show(found, current)
-            except SerinError as error:  # one object keeps no other from being shown
+            except SerinError as error:  # the others are shown all the same
                 log.warning("ModelRelease %s: %s", found["metadata"]["name"], error)
         self._views.make(objects, current)
         uids, ids = {found["metadata"]["uid"] for found in objects}, {one.release_id for one in current}
@@ -82,9 +83,10 @@ class ReleaseObjects:
         self._loaded = {release_id: loaded for release_id, loaded in self._loaded.items() if release_id in ids}
 
     def _under_way(self, current: Sequence[ReleaseSummary]) -> Iterator[tuple[str, Release]]:
-        """Yield the releases in progress, by model. One that cannot be read cannot be ended by its object either."""
+        """Yield the releases in progress, with their models. One that cannot be read is left out, so deleting its
+        object does not abort it."""
         for one in current:
-            with suppress(UnreadableError):  # whoever drives it tells
+            with suppress(UnreadableError):  # the round that handles the release reports it
                 if one.active:
                     yield one.model, self._load(one)
 
@@ -120,7 +122,8 @@ class ReleaseObjects:
 
     # --- the release that an object is of --------------------------------------------------------------------------
     def _release_of(self, found: Object, current: Sequence[ReleaseSummary]) -> Release | None:
-        """The release, or None. The object's status is not believed: somebody may have written it."""
+        """Return the release of the object, or None. The object's own status is ignored: anybody may have written
+        it."""
         wish = wish_of(found)
         if wish is None:
             record = self._journal.release(found["metadata"]["annotations"][OF_RELEASE])
@@ -141,7 +144,7 @@ class ReleaseObjects:
             before = page[-1].release_id
 
     def _load(self, summary: ReleaseSummary) -> Release:
-        """The release, read again only when it has gone on."""
+        """Return the release, which is read again only if it has changed."""
         known = self._loaded.get(summary.release_id)
         if known is None or known[0] != summary.sequence:
             record = self._journal.release(summary.release_id)
@@ -156,13 +159,13 @@ class ReleaseObjects:
 
 
 def _says(found: Object, wanted: dict[str, Any]) -> bool:
-    """Return whether the status says what is wanted, conditions of others aside."""
+    """Return whether the status already says what is wanted, apart from the conditions of others."""
     own = [one for one in found.get("conditions", []) if one["type"] in OURS]
     return _sorted({**found, "conditions": own}) == _sorted(wanted)
 
 
 def _sorted(status: dict[str, Any]) -> dict[str, Any]:
-    """The status with its keyed lists in one order: the server may keep another."""
+    """Return the status with its lists in a fixed order: the server may keep another one."""
     gates = sorted(status.get("gates", []), key=lambda one: str(one["name"]))
     conditions = sorted(status.get("conditions", []), key=lambda one: str(one["type"]))
     return {**status, "gates": gates, "conditions": conditions}

@@ -1,4 +1,5 @@
-"""The wishes of people and Git, by ModelRelease objects: to create one starts a release, to delete it aborts it."""
+"""The wishes of people and Git, as ModelRelease objects: creating one starts a release, and deleting it aborts that
+release."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,12 @@ from controller.service import Service, UnknownError
 OF_RELEASE: Final = "serin.dev/release"
 """The annotation of an object that Serin made as a view: the id of the release that it shows."""
 WISHED: Final = "ModelRelease "
-"""The beginning of what a release that an object started says of who did it."""
+"""The beginning of ``started_by`` in a release that an object started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A ModelRelease that somebody else than Serin created."""
+    """A ModelRelease that somebody other than Serin created."""
 
     name: str
     uid: str
@@ -32,7 +33,7 @@ class Wish:
 
     @property
     def by(self) -> str:
-        """Return who starts the release, for the journal: the object is found by it again."""
+        """Return who starts the release, for the journal. The release's object is found by this text later."""
         return f"{WISHED}{self.name} ({self.uid})"
 
     def started(self, release: Release) -> bool:
@@ -41,14 +42,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a wish that has no release so far. ``final``: none will come."""
+    """The answer to a wish that has no release so far. ``final``: no release will come of it."""
 
     why: str
     final: bool
 
 
 def wish_of(found: Object) -> Wish | None:
-    """The wish that the object is; None for a view that Serin made."""
+    """Return the object's wish; None for a view that Serin created."""
     metadata, spec = found["metadata"], found.get("spec", {})
     if OF_RELEASE in metadata.get("annotations", {}):
         return None
@@ -67,8 +68,9 @@ class Wishes:
         survived: Callable[[str], bool],
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """``survived`` says whether the cluster still has what was written there for a model. One that was built anew
-        has not: then it is the cluster that is gone, not the wish. ``now_s`` tells the age of objects."""
+        """``survived`` returns whether the cluster still has what was written there for a model. If it has not, the
+        cluster was built anew and lost its objects, and nobody deleted a wish. ``now_s`` returns unix time, for the age
+        of objects."""
         self._service = service
         self._inbox = inbox
         self._survived = survived
@@ -77,20 +79,20 @@ class Wishes:
         self._put: set[str] = set()
 
     def put(self, wish: Wish) -> Answer:
-        """Ask for the release, once; what came of it so far.
+        """Ask for the release, once, and return what has come of it so far.
 
         Raises:
-            TransientError, ConflictError: not now.
+            TransientError, ConflictError: it cannot be asked for now.
         """
         if (outcome := self._inbox.outcome(wish.uid)) is not None:
             return Answer(outcome, final=True)
         if self._now_s() - wish.created_at_s > COMMAND_KEPT_S:  # its outcome may be forgotten by now
             hours = COMMAND_KEPT_S / 3600
-            return Answer(f"No release of it began within {hours:g} h: create another ModelRelease.", final=True)
+            return Answer(f"No release began within {hours:g} h: create another ModelRelease.", final=True)
         if wish.uid not in self._put:
             try:
                 self._service.start(wish.model, wish.version, reason=wish.reason, by=wish.by, command_id=wish.uid)
-            except UnknownError as error:  # its policy may be the next object that Git brings
+            except UnknownError as error:  # its policy may be the next object that Git applies
                 return Answer(str(error), final=False)
             except UsageError as error:
                 return Answer(str(error), final=True)
@@ -98,7 +100,8 @@ class Wishes:
         return Answer("Asked for: the controller will take it up.", final=False)
 
     def take_back(self, there: Sequence[Wish], active: Mapping[str, Release]) -> None:
-        """Abort the active releases whose wishes are gone; drop commands that nothing has taken up yet."""
+        """Abort the active releases whose wishes were deleted, and drop their commands that nothing has taken up
+        yet."""
         now = {wish.uid: wish for wish in there}
         for release in active.values():
             uid = _uid_of(release)
@@ -113,6 +116,6 @@ class Wishes:
 
 
 def _uid_of(release: Release) -> str | None:
-    """The uid of the object that started the release."""
+    """Return the uid of the object that started the release; None if no object did."""
     by = release.started_by
     return by.rpartition("(")[2].removesuffix(")") if by.startswith(WISHED) and by.endswith(")") else None
