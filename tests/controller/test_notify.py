@@ -239,7 +239,7 @@ def test_a_command_gets_the_event_on_its_standard_input(tmp_path: Path, monkeypa
 
 def test_a_command_that_fails_or_hangs_is_no_delivery(tmp_path: Path) -> None:
     fails = "import sys; sys.exit('no such room')"
-    with pytest.raises(UndeliveredError, match="ended with 1: 'no such room'"):
+    with pytest.raises(UndeliveredError, match="ended with exit code 1: 'no such room'"):
         channel(kind="command", argv=[sys.executable, "-c", fails]).send(PAGE)
     hangs = "import threading; threading.Event().wait()"
     with pytest.raises(UndeliveredError, match=r"did not end within 0\.5 s"):

@@ -195,7 +195,7 @@ def silent() -> dict[str, Any]:
         (ended(75, "this machine cannot serve it now"), Condition.DISTURBED, "cannot run on its node"),
         (fetching(3, "artifact refused: manifest.json"), Condition.FAILED, "refused its package: artifact refused"),
         (fetching(75, "http://mlflow:5000 did not answer"), Condition.DISTURBED, "has no package yet: http://mlflow"),
-        (fetching(137, ""), Condition.DISTURBED, "has no package yet: it ended with 137"),
+        (fetching(137, ""), Condition.DISTURBED, "has no package yet: its fetch ended with exit code 137"),
         (unplaced(), Condition.DISTURBED, "cannot be scheduled: 0/3 nodes are available"),
         (no_image(), Condition.FAILED, "cannot get its image (ImagePullBackOff): no such host"),
         (node_lost(), Condition.DISTURBED, "is on a node that does not report"),

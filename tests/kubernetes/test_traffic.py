@@ -430,7 +430,7 @@ def test_17_confirmed_means_served(world: World, traffic: KubernetesTraffic) -> 
     """Accepted at the very generation, then a row of answers through the gateway; asked once, not at each round."""
     world.gateway.stopped = True
     traffic.write(V6_ONLY)
-    assert told(traffic, 2)[-1] == (WriteStage.WRITTEN, "gateway shop has not accepted it yet (Accepted)")
+    assert told(traffic, 2)[-1] == (WriteStage.WRITTEN, "gateway shop has not accepted the route yet (Accepted)")
     world.gateway.stopped = False
     world.gateway.step()
     stages = [stage for stage, _ in told(traffic)]
@@ -444,7 +444,7 @@ def test_17_a_stale_acceptance_is_none(world: World, traffic: KubernetesTraffic)
     world.gateway.step()
     world.gateway.stopped = True
     traffic.write(SPLIT)
-    assert told(traffic, 1) == [(WriteStage.WRITTEN, "gateway shop has not accepted it yet (Accepted)")]
+    assert told(traffic, 1) == [(WriteStage.WRITTEN, "gateway shop has not accepted the route yet (Accepted)")]
 
 
 def test_17_a_data_plane_that_says_accepted_and_serves_the_old_is_not_believed(
@@ -490,7 +490,7 @@ def test_17_what_a_gateway_refuses_is_told_at_once(world: World, traffic: Kubern
     world.gateway.refuses = "no listener for this name"
     traffic.write(V6_ONLY)
     world.gateway.step()
-    problem = "gateway shop rejects it: NotAllowed: no listener for this name"
+    problem = "gateway shop rejects the route: NotAllowed: no listener for this name"
     assert told(traffic, 1) == [(WriteStage.REJECTED, problem)]
 
 

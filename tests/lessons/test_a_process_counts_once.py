@@ -189,7 +189,7 @@ def test_two_processes_that_tell_no_start_are_ambiguous(prometheus: Prometheus, 
     said = refused(prometheus, start)
     assert "ambiguous: two processes seem to answer as instance=intent-v7" in said
     assert "fell from 5000" in said
-    assert f"tell no {START_METRIC}; tell it, or have each process scraped at an address of its own" in said
+    assert f"export no {START_METRIC}; export it, or have each process scraped at an address of its own" in said
 
 
 @pytest.mark.parametrize("tells", [True, False])

@@ -64,7 +64,7 @@ def _fetching(container: Mapping[str, Any], *, was_well: bool) -> tuple[Conditio
         return None
     ended = _last_end(container)
     if ended is not None and container["name"] == FETCH:
-        said = _said(ended.get("message")) or f"it ended with {ended.get('exitCode')}"
+        said = _said(ended.get("message")) or f"its fetch ended with exit code {ended.get('exitCode')}"
         if ended.get("exitCode") == EXIT_REFUSED:
             return Condition.FAILED, f"refused its package: {said}"
         return Condition.DISTURBED, f"has no package yet: {said}"

@@ -109,7 +109,7 @@ class PolicyObjects:
         metadata = found["metadata"]
         before = _condition(found)
         wanted = {"status": str(fault is None), "reason": "Followed" if fault is None else "NotFollowed"}
-        wanted |= {"message": fault or "Releases begin by it.", "observedGeneration": metadata["generation"]}
+        wanted |= {"message": fault or "Releases follow this policy.", "observedGeneration": metadata["generation"]}
         if before is not None and wanted.items() <= before.items():
             return
         same = before is not None and before["status"] == wanted["status"]

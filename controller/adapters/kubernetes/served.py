@@ -36,10 +36,10 @@ def standing_of(route: Mapping[str, Any]) -> Standing:
         for kind in ("Accepted", "ResolvedRefs"):
             condition = conditions.get(kind)
             if condition is None or int(condition.get("observedGeneration", 0)) < route["metadata"]["generation"]:
-                return Standing(WriteStage.WRITTEN, f"gateway {name} has not accepted it yet ({kind})")
+                return Standing(WriteStage.WRITTEN, f"gateway {name} has not accepted the route yet ({kind})")
             if condition.get("status") != "True":
                 why = f"{condition.get('reason', kind)}: {condition.get('message', '')}"
-                return Standing(WriteStage.REJECTED, f"gateway {name} rejects it: {why}")
+                return Standing(WriteStage.REJECTED, f"gateway {name} rejects the route: {why}")
     return Standing(WriteStage.ACCEPTED)
 
 

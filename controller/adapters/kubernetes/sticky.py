@@ -87,7 +87,8 @@ class HashPolicies:
         try:
             return write()
         except ConflictError as conflict:
-            raise TransientError(Source.TRAFFIC, f"somebody else writes it at the same time: {conflict}") from conflict
+            what = f"somebody else writes the {TRAFFIC_POLICIES.kind} at the same time"
+            raise TransientError(Source.TRAFFIC, f"{what}: {conflict}") from conflict
 
     def _listed(self) -> Mapping[str, Object]:
         now_s = self._clock.monotonic_s()

@@ -162,7 +162,7 @@ class KubernetesTraffic:
         table = self._table(model, route)
         if route is None or table is None:
             if model in self._known or self._capacity.has_served(model):
-                return Drift("", f"the route of {model} was deleted, or what Serin keeps there")
+                return Drift("", f"the route of {model} was deleted, or the annotations that Serin keeps on it")
             return None
         if (digest := edited(route)) is None:
             return None

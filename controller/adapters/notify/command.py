@@ -51,4 +51,4 @@ class CommandChannel(Told):
             if child.returncode:
                 said.seek(0)
                 words = said.read(_SAID_BYTES_MAX).decode(errors="replace").strip()
-                raise UndeliveredError(f"{target.argv[0]} ended with {child.returncode}: {words!r}")
+                raise UndeliveredError(f"{target.argv[0]} ended with exit code {child.returncode}: {words!r}")

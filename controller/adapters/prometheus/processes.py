@@ -89,10 +89,10 @@ def _doubt(then: _Told, now: _Told) -> str:
         if continues(then.counters, now.counters):
             return ""
         if began_now is None:
-            how = "they tell" if began is None else "one of them tells"
-            return f"{fallen(then.counters, now.counters)}, and {how} no {START_METRIC}; tell it, or {_WAY_OUT}"
+            how = "they export" if began is None else "one of them exports"
+            return f"{fallen(then.counters, now.counters)}, and {how} no {START_METRIC}; export it, or {_WAY_OUT}"
     if began_now < then.at_s - _AT_ONCE_S or (began is not None and began_now < began):
         before = f"one began at {began:.3f}" if began is not None else f"one answered at {then.at_s:.3f}"
-        after = f"after it answered one that began at {began_now:.3f}, or whose clock is behind"
-        return f"by {START_METRIC} {before}, and {after}; {_WAY_OUT}"
+        after = f"afterwards one answered that began at {began_now:.3f} (or its clock is behind)"
+        return f"by {START_METRIC}, {before}, and {after}; {_WAY_OUT}"
     return ""

@@ -171,7 +171,8 @@ class Wire:
         if status == HTTPStatus.UNAUTHORIZED and self.address.token is None:
             message = f"{message}; then name its file with --token-file or SERIN_TOKEN_FILE"
         if status == HTTPStatus.MISDIRECTED_REQUEST:
-            message = f"it does not answer to the name {self._place.hostname}: add it to api_hosts in its settings"
+            name = self._place.hostname
+            message = f"the controller does not answer to the name {name}: add {name} to api_hosts in its settings"
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) and code in (
             "not_found",
             "method_not_allowed",
