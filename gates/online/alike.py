@@ -1,4 +1,5 @@
-"""Texts that are alike, as a look tells of them: by the times of their requests, and what earlier releases found."""
+"""Texts that are alike (`gates.stats.alike`), read from a look: by the times of the labelled requests, and with what
+earlier releases found."""
 
 import math
 from collections.abc import Sequence
@@ -10,16 +11,19 @@ from gates.stats.alike import Alike
 
 
 def expected(alike: Alike, look: Look, gate: str) -> Alike:
-    """As a gate begins a release: with what earlier ones found, where the look tells it."""
+    """Return ``alike`` as a gate begins a release: expecting what earlier releases found, if the look says."""
     return as_begun(alike, look, gate, "spread")
 
 
 def seen(alike: Alike, values: Sequence[float], pairs: Sequence[LabelledPair], look: Look, incident_s: float) -> Alike:
-    """With the values of labelled pairs, in parts as long as a look, or as an incident where the look is longer: labels
-    of many hours may come in a file, and one look may be of an hour in which nobody looked."""
+    """Return ``alike`` with the values of labelled pairs, in parts as long as a look; where a look is longer than an
+    incident (``incident_s``), in parts as long as an incident.
+
+    Labels of many hours may come in one file, and one look may cover an hour in which the controller was away.
+    """
     waited_s, length_s = [pair.waited_s for pair in pairs], max(look.window.length_s, 1e-3)
     spells = round(length_s / incident_s) if incident_s else 1
-    if spells < 2 and len(set(waited_s)) == 1:  # as mostly
+    if spells < 2 and len(set(waited_s)) == 1:  # the usual case
         return alike.add(len(values), math.fsum(values), math.fsum(value * value for value in values))
     parts: dict[int, tuple[int, float, float]] = {}
     for place, value in zip(_places(waited_s, look.window.end_s, length_s, max(spells, 1)), values, strict=True):
@@ -31,8 +35,8 @@ def seen(alike: Alike, values: Sequence[float], pairs: Sequence[LabelledPair], l
 
 
 def _places(waited_s: Sequence[float], end_s: float, length_s: float, spells: int) -> list[int]:
-    """Return the part that each label is in, of a look divided in so many. Labels that came all through a long look,
-    each as long after its request as any other, tell by their order when that was."""
+    """Return the number of the part that each label belongs to, in a look that is divided into ``spells`` parts. If all
+    labels of a long look came about equally long after their requests, their order tells the times of these."""
     if spells > 1 and waited_s and max(waited_s) - min(waited_s) < length_s / 2:
         return [number * spells // len(waited_s) for number in range(len(waited_s))]
     part_s = length_s / spells
@@ -40,8 +44,8 @@ def _places(waited_s: Sequence[float], end_s: float, length_s: float, spells: in
 
 
 def with_times(alike: Alike, pairs: Sequence[LabelledPair], look: Look, incident_s: float) -> Alike:
-    """With how many incidents' times the labels of a look are of: of as much time as the look at least. Where nobody
-    says how long an incident lasts, nothing is held back at first."""
+    """Return ``alike`` with the number of incidents' times that the labels of a look cover, which is at least the look
+    itself. Where ``incident_s`` is 0, nothing is held back at first."""
     if not incident_s:
         return replace(alike, spells=math.inf)
     if not pairs:

@@ -13,8 +13,9 @@ from gates.verdict import Limit, Rule, Stage, Verdict
 
 @dataclass(frozen=True, slots=True)
 class DistanceGate:
-    """The gate that tells whether two versions' counts are from one distribution. ``field`` of ``Profile`` says which
-    counts."""
+    """The gate that tests whether the counts of both versions come from one distribution. ``field``: the attribute of
+    `Profile` that has the counts; ``what`` and ``alarm``: words for the sentence; ``guard``: the total variation
+    distance below which nothing is said."""
 
     name: str
     field: str
@@ -23,7 +24,7 @@ class DistanceGate:
     alpha: float
     guard: float
     samples_min: int
-    holds: bool  # what to do when not: hold the release, or only warn
+    holds: bool  # whether a difference holds the release, or only warns
     stage: Stage = Stage.LIVE
     sources: frozenset[str] = frozenset({PREDICTIONS, PROFILES})
     required: bool = False
@@ -69,5 +70,6 @@ class DistanceGate:
 
 
 def _same_tokenizer(one: Profile, other: Profile) -> bool:
-    """Lengths are of tokens: where the tokenizers differ, so do they, whatever the texts. Unless told, they are one."""
+    """Return whether lengths in tokens can be compared: different tokenizers give different lengths of the same text. A
+    tokenizer that is not known counts as the same."""
     return not one.tokenizer or not other.tokenizer or one.tokenizer == other.tokenizer

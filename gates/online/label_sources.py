@@ -1,13 +1,13 @@
 """The check whether a source of labels is to be believed: what it names, which requests it labels, and whether it
-stands by its word.
+contradicts itself or other sources.
 
 A truth that is no class of either version is evidence of nothing: neither version can be right, so every disagreement
-would count as no difference. Such labels never reach a gate. A source of which more than a small share is so, or whose
-labels are for requests that nobody made, is at fault itself: gates that read labels are errors until it is mended. That
-holds a release, and neither promotes it nor rolls it back.
+would count as no difference. Such labels never reach a gate. A source is at fault itself if more than a small share of
+its labels are like that, if hardly any match a sampled request, or if too many contradict: gates that read labels are
+errors until the source is mended. That holds a release, and neither promotes it nor rolls it back.
 
-Whoever sends labels names his sources as he likes, "TOKEN/PERSON": what each person says is too little to be judged by.
-So what a token's sources said together is judged too, and what all of them said.
+Senders name their sources as they like, "TOKEN/PERSON", and one person may send too few labels to be judged by. So
+where no single source shows a fault, all sources of a token are judged together, and then all sources.
 """
 
 import math
@@ -19,24 +19,23 @@ from typing import Annotated, Final
 from gates.evidence import LabelledPair, LabelSource, Look, NameCount
 from gates.wording import nearest_name, of, perhaps, quoted_name
 
-NAMES_TOLD = 3
-_UNKNOWN_MIN = 3  # one slip of the pen among right labels holds no release
-_EXPECTED_MIN = (
-    10  # of so many labels whose request was sampled, by design, none matches by chance once in 20,000 times
-)
-_CONTRADICTED_MIN = 20
+NAMES_TOLD = 3  # unknown names that one sentence shows
+_UNKNOWN_MIN = 3  # unknown names: fewer among right ones are slips of the pen, and hold no release
+# Labels that should match a sampled request: that none of 10 does happens by chance once in 20,000 times.
+_EXPECTED_MIN = 10
+_CONTRADICTED_MIN = 20  # contradictions: fewer are no fault
 _SUMMED: Final = ("labelled", "unknown", "settled", "unmatched", "contradicts_itself", "contradicts_others")
 _OTHERS: Final = "(others)"
-_NAMES_MAX: Final = 5  # of a sum, as of one source
+_NAMES_MAX: Final = 5  # unknown names that a sum of sources keeps, as many as one source
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPolicy:
-    """The limits beyond which a source of labels is at fault itself. Gates that read labels are errors then, until it
-    is mended: nothing is promoted and nothing rolled back.
+    """The limits beyond which a source of labels is at fault itself. Gates that read labels are then errors until the
+    source is mended: nothing is promoted and nothing rolled back.
 
-    Each share is of the last 1,000 labels of the release, by source, so that an error ends by itself once right ones
-    come.
+    Each share is of the last 1,000 labels of the release, by source, so that an error ends by itself once correct
+    labels come.
     """
 
     unknown_ratio_max: Annotated[
@@ -71,16 +70,18 @@ class LabelPolicy:
 
 
 def with_known_truths(look: Look) -> Look:
-    """The look without the pairs whose truth is no class of either version, where the classes are known."""
+    """Return the look without the pairs whose truth is no class of either version; unchanged where the classes are not
+    known."""
     if not look.classes or all(pair.truth in look.classes for pair in look.pairs):
         return look
     return replace(look, pairs=tuple(pair for pair in look.pairs if pair.truth in look.classes))
 
 
 def doubts(look: Look, policy: LabelPolicy) -> tuple[str, ...]:
-    """Return why the sources of the look's labels are not to be believed, a sentence each; none where they are.
+    """Return why the sources of the look's labels are not to be believed, a sentence for each reason; empty where they
+    are.
 
-    A fault is told of the smallest part that shows it: of a source, else of its token, else of all together.
+    A fault is reported for the smallest part that shows it: a source, else all of its token, else all sources together.
     """
     by_token: dict[str, list[LabelSource]] = {}
     for source in look.label_sources:
@@ -93,9 +94,11 @@ def doubts(look: Look, policy: LabelPolicy) -> tuple[str, ...]:
 
 
 def told(sources: Sequence[LabelSource], most: int) -> tuple[LabelSource, ...]:
-    """The sources by name, ``most`` of them: those that name unknown classes before the others, then the busiest.
+    """Return the sources to report, by name: ``most`` of them one by one, those with the most labels of unknown names
+    first, then the busiest.
 
-    The rest is summed by token, and by ``most`` tokens at most: each label counts in exactly one of what is told.
+    The others are summed by token, for ``most`` tokens at most, and the rest in one sum: each label counts exactly
+    once.
     """
     ordered = sorted(sources, key=_importance)
     rest: dict[str, list[LabelSource]] = {}
@@ -135,7 +138,7 @@ def _sum(name: str, sources: Sequence[LabelSource]) -> LabelSource:
         unknown_names=_most(one for source in sources for one in source.unknown_names),
         expected_matched=min(math.fsum(source.expected_matched for source in sources), float(counts["settled"])),
         corrected_late=sum(source.corrected_late for source in sources),
-        others_labels=max((source.others_labels for source in sources), default=0),  # the same ones, as a rule
+        others_labels=max((source.others_labels for source in sources), default=0),  # mostly of the same sources
     )
 
 
@@ -148,7 +151,8 @@ def _most(names: Iterable[NameCount]) -> tuple[NameCount, ...]:
 
 
 def _own(look: Look) -> Iterator[LabelSource]:
-    """Yield what is unknown among the look's own pairs: other programs write looks too."""
+    """Yield a source of the look's own pairs, if some name no class: looks that other programs write may have such
+    pairs."""
     unknown = [pair for pair in look.pairs if pair.truth not in look.classes] if look.classes else []
     if unknown:
         yield LabelSource("", len(look.pairs), len(unknown), _most_frequent(unknown))
@@ -162,8 +166,8 @@ def _most_frequent(pairs: Sequence[LabelledPair]) -> tuple[NameCount, ...]:
 def _doubts(
     source: LabelSource, who: str, classes: Sequence[str], policy: LabelPolicy, *, one_of: int = 1
 ) -> Iterator[str]:
-    """Yield the doubts about a source that is ``one_of`` so many of its token: a person who labelled little has a slip
-    of the pen too."""
+    """Yield the doubts about a source, a sentence each. ``one_of``: the number of sources of its token; where there are
+    several, a person with few labels, all of them unknown, may have made slips of the pen only."""
     few = source.unknown < _UNKNOWN_MIN or source.unknown <= policy.unknown_ratio_max * source.labelled
     all_unknown = source.unknown >= source.labelled and not (one_of > 1 and "/" in source.source and few)
     if source.unknown and (all_unknown or not few):
@@ -176,7 +180,7 @@ def _doubts(
         seen = of(source.unmatched, source.settled, "labels")
         yield f"{who} names no request that was sampled in {seen}: send the x-request-id of the gateway's answer"
     contradicted = source.contradicts_itself + source.contradicts_others
-    labels = max(source.settled, source.labelled) + source.others_labels  # who contradicts may be the one who is right
+    labels = max(source.settled, source.labelled) + source.others_labels  # the one that contradicts may be right
     if contradicted >= _CONTRADICTED_MIN and contradicted > policy.contradicted_ratio_max * labels:
         seen = f"itself {source.contradicts_itself:,} times and other sources {source.contradicts_others:,} times"
         both = " of both" if source.others_labels else ""

@@ -1,22 +1,22 @@
-"""When labels come and of which requests: what has to be known before they are evidence.
+"""The times and the choice of labels: when labels count as evidence, and whether they were chosen.
 
 **When.** Labels that come first are not like all labels: a fraud is known months after a purchase. So labels are taken
-by the time of their *requests*, oldest first, and those of a time count once nearly all that will come of it have come.
-How long that takes is learnt: how far the requests of the labels that come now lie behind the newest labelled one. It
-is 0 where every request waits equally long, or where all labels of a day come in one file, and then nothing waits. What
-is admitted depends on when labels came and not on what they say, so the tests stay valid; a label that comes later
-still counts.
+by the time of their *requests*, oldest first, and the labels of a time count once nearly all of them have come. How
+long that takes (the lag) is learnt from how far the requests of new labels lie behind the newest labelled request. The
+lag is 0 where every request waits equally long, or where all labels of a day come in one file; then nothing waits.
+Which labels count depends on when labels came and not on what they say, so the tests stay valid. A label that comes
+even later still counts.
 
-What nobody could know shows itself later: once labels come that lie much further behind than any before, what was
-admitted was of the quick ones. Nothing is concluded until the newest admitted requests are old enough, and what was
-evidence before is forgotten. A class that stable predicts, of which far fewer labels came than of the others, holds
-the verdicts from the beginning.
+A longer lag may show itself late: labels come that lie much further behind than any before, so the labels that counted
+so far were only the quick ones. Then nothing is concluded until the newest requests whose labels count are old enough,
+and earlier evidence is forgotten. If far fewer labels came for a class that stable predicts than for the others, the
+verdicts wait from the beginning.
 
-**Which.** Were the labelled pairs chosen by chance, as they say, or weighed by what they say, their confidences are
-those of all pairs that stable takes for the same class, labelled or not. That needs no label to be looked at
-(`gates.stats.chosen`), and does not depend on how often each class is labelled, or how late. Nor do the versions
-disagree more often on them than on all pairs that stable takes for the same class. What users complain about is mostly
-stable's mistakes, which the candidate then seems to mend.
+**Which.** If the labelled pairs were chosen by chance, or are weighted by the probabilities that they state, their
+confidences are those of all pairs for which stable predicts the same class. This is checked without reading any label
+(`gates.stats.chosen`), and does not depend on how often, or how late, each class is labelled. Nor do the versions then
+disagree more often on the labelled pairs than on all pairs of the same class. With complaints they do: users complain
+mostly about stable's mistakes, which the candidate then seems to mend.
 """
 
 import math
@@ -34,30 +34,34 @@ from gates.stats.chosen import Bins, Strata
 from gates.stats.lags import Lags
 from gates.wording import pct, quoted_name, span
 
-MOST: Final = 0.95  # of the labels of a time: they count once so many have come
-_HALF_LIFE: Final = 300.0  # labels
-_HALF_LIFE_APART: Final = 100.0  # of those whose pair disagrees: they decide, and are few
-_LOOKS_IN_STEP: Final = 2.0  # so many looks behind is not behind
+MOST: Final = 0.95  # of the labels of a time: the part that must have come before they count
+_HALF_LIFE: Final = 300.0  # labels, after which a lag weighs half
+_HALF_LIFE_APART: Final = 100.0  # the same for pairs on which the versions disagree: these decide, and are few
+_LOOKS_IN_STEP: Final = 2.0  # looks: a request at most this far behind the newest labelled one counts as level with it
 _LATE: Final = 0.5  # of the labels that a class would have if it were labelled as the others are
-LOG_EVIDENCE: Final = math.log(1e4)
-_LOG_EVIDENCE_APART: Final = math.log(1e2)  # of few, and all the while: those whose pair disagrees
-_HIDDEN_RATIO_MAX: Final = 0.0025  # of accuracy: what labels may hide that are of too many disagreements
-_CLASS_SHARE_MIN: Final = 0.01
-_NAMES_TOLD: Final = 3
+LOG_EVIDENCE: Final = math.log(1e4)  # that labels were chosen by confidence, or that those of a class are late
+_LOG_EVIDENCE_APART: Final = math.log(1e2)  # that labels were chosen, by disagreements: these are few
+_HIDDEN_RATIO_MAX: Final = 0.0025  # of accuracy, as a share: the loss that too many disagreements may hide
+_CLASS_SHARE_MIN: Final = 0.01  # of the pairs: labels of a rarer class are not waited for
+_NAMES_TOLD: Final = 3  # classes that one sentence names
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The pairs of some time, all of them and those labelled by chance. ``by_chance``: the confidences that those would
-    have if chance had chosen them of what stable takes for the same classes; empty where that is not known."""
+    """The pairs of some time, in bins: all of them, and those labelled by chance.
+
+    ``stable`` and ``candidate`` are bins of the version's confidence, ``classes`` of stable's class. ``..._by_chance``:
+    the bins that the labelled pairs would be in if chance had chosen them among all pairs of the same classes of
+    stable; empty where that is not known.
+    """
 
     stable: Bins = field(default_factory=Bins)
     candidate: Bins = field(default_factory=Bins)
-    classes: Bins = field(default_factory=Bins)  # of stable
+    classes: Bins = field(default_factory=Bins)
     stable_by_chance: tuple[float, ...] = ()
     candidate_by_chance: tuple[float, ...] = ()
-    apart: Bins = field(default_factory=Bins)  # those that agree, and those that do not
+    apart: Bins = field(default_factory=Bins)  # two: the pairs that agree, and those that do not
     apart_by_chance: tuple[float, ...] = ()
 
     def __add__(self, other: "Seen") -> "Seen":
@@ -73,35 +77,34 @@ class Seen:
 
     @property
     def shares_apart(self) -> tuple[float, float]:
-        """Return the share of the labelled pairs on which the versions disagree, and what it would be by chance at
-        most; 0 where nothing is known."""
+        """Return the share of the labelled pairs on which the versions disagree, and the largest share that chance
+        explains; 0 where nothing is known."""
         by_chance = max(map(_share_apart, self._expected_apart), default=0.0)
         return _share_apart(self.apart.drawn), by_chance
 
     @property
     def apart_times(self) -> float:
-        """Return how many times as often the versions disagree on the labelled pairs as chance would have it; at least
-        1."""
+        """Return how many times as often the versions disagree on the labelled pairs as chance explains; at least 1."""
         labelled, by_chance = self.shares_apart
         return max(labelled / by_chance, 1.0) if by_chance else 1.0
 
     @property
     def log_e_apart(self) -> float:
-        """Return the log evidence that the versions disagree more often on the labelled pairs than chance would have
-        it."""
+        """Return the log evidence that the versions disagree more often on the labelled pairs than chance explains."""
         return min((self.apart.log_e_more_than(one) for one in self._expected_apart), default=0.0)
 
     @property
     def _expected_apart(self) -> Sequence[Sequence[float]]:
-        """Against all pairs of the same time as well as within classes, which are told up to now."""
+        """Return the pairs that agree and that do not, as chance would label them: as among all pairs of the same
+        times; and as within stable's classes, of all pairs up to now. Either is left out where it is not known."""
         return [one for one in (self.apart.every, self.apart_by_chance) if one]
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """The labels of a release, as far as they are known. Times are those of requests; ``counted_s``: labels of requests
-    up to then count, and None before the first label."""
+    """The labels of a release, as far as they are known. Times are those of requests, in unix seconds. Labels of
+    requests up to ``counted_s`` count; None before the first label."""
 
     newest_s: float | None = None
     first_s: float = 0.0
@@ -111,21 +114,22 @@ class Labelling:
     ripening: bool = False
     seen: Seen = field(default_factory=Seen)
     until_s: tuple[float, ...] = ()
-    waiting: tuple[Seen, ...] = ()  # of each time that ends with ``until_s``
+    waiting: tuple[Seen, ...] = ()  # pairs that do not count yet, by the times that end at ``until_s``
     stable_strata: Strata = field(default_factory=Strata)  # confidences of all pairs so far, by stable's classes
     candidate_strata: Strata = field(default_factory=Strata)
-    apart_strata: Strata = field(default_factory=Strata)  # those that agree and that do not, likewise
+    apart_strata: Strata = field(default_factory=Strata)  # the pairs that agree and that do not, by stable's classes
 
     @property
     def lag_s(self) -> float:
-        """Return how far behind the newest labelled request nearly all labels of older ones have come."""
+        """Return the lag in seconds: nearly all labels are of requests at most this far behind the newest labelled
+        one."""
         return max(self.lags.quantile(MOST), self.lags_apart.quantile(MOST))
 
     def add(self, look: Look, policy: LabelPolicy) -> "Labelling":
         return _profiled(_timed(self, look, policy), look)
 
     def times(self, classes: Sequence[str], policy: LabelPolicy) -> LabelTimes:
-        """Return what the gates that read labels are told."""
+        """Return which labels count now, for the gates that read labels. ``classes``: the look's."""
         if self.newest_s is None or self.counted_s is None:
             return LabelTimes()
         lag_s, span_s = self.lag_s, self.newest_s - self.first_s
@@ -135,19 +139,19 @@ class Labelling:
         return LabelTimes(self.counted_s, lag_s, apart_s, unripe, hold, self.seen.apart_times)
 
     def chosen(self, distance_max: float) -> str | None:
-        """Return why the labels are not of pairs that were chosen by chance, or as they say; None where nothing shows
-        it. ``distance_max``: the part of them that would have to be others, which is let pass."""
+        """Return the sentence that says why the labelled pairs were not chosen by chance, or as they say; None where
+        nothing shows it. ``distance_max``: the share of them that may differ from what chance would choose."""
         return self._doubtful(distance_max) or self._complained_about(distance_max)
 
     def _doubtful(self, distance_max: float) -> str | None:
-        """The same by how sure the versions are of the labelled texts."""
+        """Return that sentence by how sure the versions are of the labelled texts; None where this shows nothing."""
         seen = self.seen
         sides = (
             ("stable", seen.stable, seen.stable_by_chance),
             ("the candidate", seen.candidate, seen.candidate_by_chance),
         )
         by_class = all(by_chance for *_, by_chance in sides)
-        # Against all texts of the same time as well: confidences by class are told up to now, and labels come later.
+        # Also against all texts of the same times: confidences by class are of all texts up to now, and labels lag.
         expected = [
             (who, bins, (bins.every, by_chance) if by_class else (bins.every,)) for who, bins, by_chance in sides
         ]
@@ -159,7 +163,7 @@ class Labelling:
         if not found:
             return None
         distance, who = max(found)
-        # Where confidences are not told by class, classes that come later, or less often, explain as much.
+        # Without confidences by class, classes that are labelled later or less often explain a distance this large.
         if distance < max(distance_max, 0.0 if by_class else seen.classes.distance):
             return None
         whom = "all texts of the same classes" if by_class else "all texts"
@@ -170,7 +174,8 @@ class Labelling:
         )
 
     def _complained_about(self, distance_max: float) -> str | None:
-        """The same by how often the versions disagree on them: each that is too many may be a loss that is hidden."""
+        """Return that sentence by how often the versions disagree on the labelled texts: each disagreement in excess
+        may hide a loss. None where this shows nothing."""
         labelled, by_chance = self.seen.shares_apart
         too_many = 1 - 1 / self.seen.apart_times
         if too_many < distance_max or too_many * by_chance < _HIDDEN_RATIO_MAX:
@@ -208,7 +213,8 @@ class Labelling:
         )
 
     def _late_classes(self, classes: Sequence[str]) -> Iterator[tuple[float, str]]:
-        """Yield the share of each, and its name, largest first."""
+        """Yield the classes of stable for which far fewer labels came: the share of all pairs and the name, largest
+        share first."""
         bins = self.seen.classes
         total, labelled = sum(bins.every), bins.effective
         if not labelled or len(bins.every) != len(classes):
@@ -224,13 +230,13 @@ class Labelling:
 
 
 def times_of(pairs: Sequence[LabelledPair], end_s: float) -> list[float]:
-    """The times of the pairs' requests, as a look tells that ends at ``end_s``. Recorded requests are of long ago: what
-    labels of them will come has come."""
+    """Return the times of the pairs' requests, in unix seconds, for a look that ends at ``end_s``. A replayed request
+    is of long ago (minus infinity): no more labels of its time will come."""
     return [-math.inf if pair.replayed else end_s - pair.waited_s for pair in pairs]
 
 
 def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
-    """With the times of the look's labels."""
+    """Return what is known with the times of the look's labels."""
     pairs = [pair for pair in look.pairs if not pair.replayed]
     if not pairs and (policy.maturity_s is None or known.newest_s is None):
         return known
@@ -256,7 +262,7 @@ def _timed(known: Labelling, look: Look, policy: LabelPolicy) -> Labelling:
 
 
 def _profiled(known: Labelling, look: Look) -> Labelling:
-    """With the pairs of the look, all of them and those labelled."""
+    """Return what is known with the pairs of the look: all of them, and the labelled ones."""
     profile = look.pair_profile
     if profile is None:
         return known
@@ -269,7 +275,7 @@ def _profiled(known: Labelling, look: Look) -> Labelling:
     chosen = zip(times_of(by_chance, end_s), by_chance, strict=True)
     cells = Cells(known.until_s, known.waiting)
     width_s, classes = max(wide_s, length_s), look.classes
-    # Labels of a time count with all the pairs of it, and not before: what drifts meanwhile would look like a choice.
+    # Labels of a time count together with all pairs of that time: else drift in the traffic would look like a choice.
     cells = cells.put(chosen, width_s, lambda pairs: _labelled(pairs, classes, *strata, apart_strata), Seen.__add__)
     cells = cells.put([(end_s, profile)], width_s, lambda profiles: _every(*profiles), Seen.__add__)
     counted, cells = cells.ripe(counted_s)
@@ -296,7 +302,8 @@ def _every(profile: PairProfile) -> Seen:
 
 
 def _apart_by_class(profile: PairProfile) -> tuple[int, ...]:
-    """Return the pairs on which the versions agree, and do not, of each of stable's classes; empty: not told."""
+    """Return the numbers of pairs on which the versions agree, and disagree, for each of stable's classes in turn;
+    empty where the look does not tell."""
     both = zip(profile.stable_classes, profile.stable_agreed, strict=False)
     return tuple(count for every, agreed in both for count in (agreed, every - agreed))
 
@@ -308,9 +315,9 @@ def _share_apart(counts: Sequence[float]) -> float:
 def _labelled(
     pairs: Sequence[LabelledPair], classes: Sequence[str], stable: Strata, candidate: Strata, apart: Strata
 ) -> Seen:
-    """Each counts one over its probability. ``stable``, ``candidate``: the confidences of all pairs; ``apart``: whether
-    they disagree."""
-    import numpy as np  # what only reads verdicts, as `serin status` does, does without
+    """Return the labelled pairs, each counted one over its inclusion probability. ``stable``, ``candidate``: the
+    confidences of all pairs, by stable's class; ``apart``: the pairs that agree and that do not, likewise."""
+    import numpy as np  # imported late: a program that only reads verdicts, such as `serin status`, starts sooner
 
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
     place_of = {name: place for place, name in enumerate(classes)}

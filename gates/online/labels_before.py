@@ -1,4 +1,7 @@
-"""Labels that recorded requests had before a release: were they chosen, the others are no fair sample."""
+"""The check whether the recorded requests that had a label before a release were chosen by confidence.
+
+If they were, the recorded requests without a label are no fair sample.
+"""
 
 import bisect
 from collections.abc import Hashable, Sequence
@@ -11,8 +14,8 @@ from gates.stats.chosen import Bins, Strata
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An answer of some version to a request of before a release: its class, or what else it is alike by, how sure it
-    was, and whether it was labelled."""
+    """An answer of some version to a request recorded before a release: the group that it is compared within (by its
+    class, say), its confidence, and whether the request has a label."""
 
     alike: Hashable
     confidence: float
@@ -20,8 +23,8 @@ class Recorded:
 
 
 def are_chosen(answers: Sequence[Recorded], distance_max: float) -> bool:
-    """Return whether the labelled ones were chosen by how sure the answers were, within what they are alike by.
-    ``distance_max``: as of `Labelling.chosen`."""
+    """Return whether the labelled answers were chosen by their confidence, compared within each group of ``alike``.
+    ``distance_max``: as in `Labelling.chosen`."""
     bins = len(PAIR_CONFIDENCE_EDGES) + 1
     place = {alike: number for number, alike in enumerate(dict.fromkeys(one.alike for one in answers))}
     counts = [0] * (bins * len(place))

@@ -1,5 +1,5 @@
-"""The service itself, as a look tells of it: how its events came in earlier releases, and how far parts of stable
-are apart (`gates.stats.noise`), with the sentences about it."""
+"""The noise of the service (`gates.stats.noise`), read from a look: how events came together in earlier releases, and
+how far parts of stable differ; with the sentences about it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,21 +14,22 @@ from gates.wording import pct
 
 StateT = TypeVar("StateT")  # a dataclass, as all states are
 Events = Callable[[ArmCounts], tuple[int, int]]
-"""Of a version, the events that a gate counts, and how many there could have been."""
+"""A function of a version's counts: the events that a gate counts, and the requests among which they could occur."""
 
 
 def as_begun(state: StateT, look: Look, gate: str, *spreads: str) -> StateT:
-    """The state of a gate as it begins a release: its ``spreads``, fields of it, know what earlier releases found,
-    where the look tells it."""
+    """Return the state of a gate as it begins a release: its fields ``spreads`` expect what earlier releases found, if
+    the look says."""
     known = next((one.effect for one in look.earlier if one.gate == gate), None)
-    if known is None:  # as at nearly every look
+    if known is None:  # at nearly every look
         return state
     before: dict[str, Spread] = {name: getattr(state, name) for name in spreads}
     return replace(state, **{name: spread.expecting(known) for name, spread in before.items()})  # type: ignore[type-var]
 
 
 def halves(look: Look, events: Events) -> Arms | None:
-    """Every second part of stable's replicas beside the others; None where there is but one, or nobody tells."""
+    """Return every second one of stable's replicas beside the others; None where there is only one, or the look has no
+    counts by replica."""
     own, others = (_sum(look.stable_parts[first::2], events) for first in (1, 0))
     return Arms(*own, *others) if own[1] and others[1] else None
 
@@ -39,7 +40,8 @@ def _sum(parts: Sequence[ArmCounts], events: Events) -> tuple[int, int]:
 
 
 def of_users(look: Look, events: Events) -> Arms | None:
-    """Stable's answers to copies of what the candidate's users ask, beside those to its own users."""
+    """Return stable's answers to copies of the requests of the candidate's users, beside those to its own users; None
+    where either is not known."""
     if look.stable is None or look.former is None:
         return None
     return Arms(*events(look.former), *events(look.stable))
@@ -48,8 +50,9 @@ def of_users(look: Look, events: Events) -> Arms | None:
 def heard(
     noise: Noise, look: Look, events: Events, *, live: bool = True, events_of_users: Events | None = None
 ) -> Noise:
-    """The noise by what a look tells of stable. ``live``: users' answers are compared; of copies both versions answered
-    the same users. ``events_of_users``: of a part by who asked, which is timed by edges of its own."""
+    """Return the noise with what a look shows of stable. ``live``: users' answers are compared; with copies both
+    versions answer the same users, so users are no source of noise. ``events_of_users``: ``events`` of a part of the
+    users, which is timed by edges of its own."""
     sticky = live and look.sticky
     if not (sticky or look.stable_parts):
         return noise
@@ -67,8 +70,8 @@ def heard(
 
 
 def words(noise: Noise, effect: float) -> str:
-    """The end of a sentence: how far stable is apart from itself, where that is beyond chance; that users keep to a
-    version, where a difference of the versions is hidden by it. Mostly nothing."""
+    """Return the end of a sentence: how far replicas of stable differ, where that is beyond chance; and how large a
+    difference of users may be, where it could hide a difference of the versions. Usually empty."""
     said = ""
     if (apart := noise.replicas_apart(effect)) is not None:
         said += f"; replicas of stable differ by up to {pct(apart)}"

@@ -1,19 +1,22 @@
-"""From pairs of answers to counts of losses, whichever pairs were labelled.
+"""Counts of losses from pairs of answers, whichever pairs were labelled.
 
-Where both versions predict the same class, D is 0 whatever the truth is; only disagreements need a label. Labels may
-therefore be asked for where they tell most (directed), as long as the agreeing pairs enter at the rate at which
-disagreements are resolved: a disagreement that still waits for its label must hold back its share of agreeing pairs,
-or every pass would come early.
+D is the loss on one pair: 1 where only stable is right, -1 where only the candidate is, 0 otherwise.
 
-Pairs that were likelier to be labelled than others count one over their probability. Then the labelled pairs stand for
-all on their own; or, where labels were asked for by disagreement, the labelled disagreements for all disagreements.
-What cannot be weighed are both at once: of a disagreement that was labelled because it is one, nobody says how likely
-it was to be labelled anyway. It tells of harm all the same: say that no disagreement was more than ``1 / r`` times as
-likely to be labelled as another. Where no more were lost than won, the mean of "``r`` if lost, -1 if won" among the
-labelled ones is at most 0, whichever of them were likely: bets against that are fair.
+Where both versions predict the same class, D is 0 whatever the truth is; only disagreements need a label. So labels may
+be asked for where the versions disagree (directed), as long as agreeing pairs are counted at the rate at which
+disagreements get their labels: a disagreement that waits for its label holds back its share of the agreeing pairs.
+Otherwise every pass would come too early.
 
-Labels come with ``p`` by chance, or else with ``q`` by direction: with ``p + q - p q``. Twice both is at most twice
-that, so ``r`` is the smaller of the two ratios, of the least ``p`` to the most and of the least ``q`` to the most.
+A labelled pair counts one over its inclusion probability. Then the labelled pairs stand for all pairs; or, where labels
+were directed, the labelled disagreements stand for all disagreements. Directed labels beside unequally likely labels by
+chance cannot be weighted: nothing says how likely a directed pair was to be labelled by chance. They are still evidence
+of harm. Say that no disagreement was more than ``1 / r`` times as likely to be labelled as another. If no more
+disagreements were lost than won, the mean of "``r`` if lost, -1 if won" over the labelled ones is at most 0, whichever
+of them were the likely ones: bets against that are fair.
+
+A disagreement is labelled by chance with probability ``p``, or else by direction with ``q``: in all with
+``p + q - p q``. Multiplying both by a factor above 1 multiplies that by at most the same factor. So ``r`` is the
+smaller of two ratios: of the least ``p`` to the largest, and of the least ``q`` to the largest.
 """
 
 from collections.abc import Sequence
@@ -28,19 +31,20 @@ from gates.stats.share import ShareState
 from gates.stats.uneven import FLOOR_LOG_WEIGHT, SET_ASIDE_MAX, Chances, Graded, Kept, Span
 from gates.stats.weighted import Drawn
 
-SHARE_WEIGHT = 0.1  # of the level: that the share of disagreements is bounded, where it has to be
+SHARE_WEIGHT = 0.1  # of a certificate's level: for a bound on the share of disagreements, where one is needed
 _SPAN = Span(-1.0, 1.0)  # of D
-_NEVER = 1e-9
+_NEVER = 1e-9  # the least share that is divided by
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """``counts`` of D: +1 stable right and candidate wrong, -1 the reverse, 0 otherwise.
+    """The labelled pairs so far: ``counts`` of D, and sums of D by each pair's inclusion probability.
 
-    ``counted``: the look stream tells how many pairs agreed and disagreed, labelled or not. If it does not, D = 0
-    comes from agreeing pairs that were labelled by chance. ``apart`` and ``alike`` are the labelled pairs whose
-    answers differ, and do not, by how likely each was.
+    ``counted``: looks tell how many pairs agreed and disagreed, labelled or not. If they do not, D = 0 comes from
+    agreeing pairs that were labelled by chance. ``agreed_waiting``: agreeing pairs that are held back;
+    ``disagreed_waiting``: disagreements without a label yet. ``apart`` and ``alike``: the labelled pairs on which the
+    versions disagree, and agree.
     """
 
     counts: Trinomial = field(default_factory=Trinomial)
@@ -55,14 +59,15 @@ class Losses:
     graded_apart: Graded = field(default_factory=Graded)
     graded_all: Graded = field(default_factory=Graded)
     graded_chance: Graded = field(default_factory=Graded)  # of the labels that were not directed
-    graded_directed: Graded = field(default_factory=Graded)  # of those that were
+    graded_directed: Graded = field(default_factory=Graded)  # of the directed labels
 
     def add(self, pairs: Sequence[LabelledPair], agreed: int, disagreed: int) -> "Losses":
-        """One look's labelled pairs, and how many pairs were completed in it."""
+        """Return the losses with one look's labelled pairs, and with the numbers of pairs that were completed in it."""
         return self.joined(losses_of(pairs), agreed, disagreed)
 
     def joined(self, labelled: "Losses", agreed: int = 0, disagreed: int = 0) -> "Losses":
-        """With labelled pairs, and with as many pairs as were completed, labelled or not."""
+        """Return the losses with ``labelled`` pairs (of `losses_of`), and with the numbers of pairs that were
+        completed, labelled or not."""
         counts, resolved = self.counts + labelled.counts, labelled.apart.count
         counted = self.counted or agreed + disagreed > 0
         agreed_waiting, disagreed_waiting = self.agreed_waiting + agreed, self.disagreed_waiting + disagreed
@@ -77,7 +82,8 @@ class Losses:
         )
 
     def __add__(self, other: "Losses") -> "Losses":
-        """Return the labelled pairs of both; agreeing ones are in ``alike`` only."""
+        """Return the labelled pairs of two results of `losses_of`, whose agreeing pairs are in ``alike`` and not in
+        ``counts``."""
         return self._with(other, self.counts + other.counts)
 
     def _with(
@@ -111,21 +117,21 @@ class Losses:
 
     @property
     def even(self) -> bool:
-        """All labelled pairs were equally likely to be: ``counts`` tell all."""
+        """Return whether all labelled pairs were equally likely to be labelled: then ``counts`` are enough."""
         return self.chances.even
 
     @property
     def weighable(self) -> bool:
-        """It is known how many pairs each label stands for."""
+        """Return whether it is known how many pairs each label stands for."""
         return not self.directed or self.by_chance.even
 
     @property
     def basis(self) -> tuple[float, bool, float | None] | None:
-        """Return what evidence rests on: of an earlier look it counts only if that rested on the same."""
+        """Return what the evidence rests on: evidence of an earlier look counts only while this is unchanged."""
         return None if self.even else (self.chances.least, self.directed, None if self.weighable else self._unlikeliest)
 
     def mean(self, differ: ShareState) -> float:
-        """Return the mean of D over all pairs; ``differ``: how many of them disagreed."""
+        """Return the mean of D over all pairs. ``differ``: all pairs, with the disagreements as events."""
         if self.even:
             return self.counts.mean
         if self.counted and differ.total:
@@ -133,10 +139,12 @@ class Losses:
         return self._all.mean
 
     def mean_at_worst(self, differ: ShareState, apart_times: float) -> float:
-        """Return the mean of D, where the versions disagree so many times as often on the labels by chance as on all
-        pairs, if each of those that are too many was labelled because the candidate won it.
+        """Return the mean of D in the worst case: where labels by chance have too many disagreements, each one in
+        excess was labelled because the candidate won it.
 
-        Those that it lost are the same part of labels by chance then as of all pairs; what else disagrees it won.
+        ``apart_times``: how many times as often the versions disagree on the labels by chance as on all pairs. In that
+        case lost pairs are as frequent among the labels by chance as among all pairs, and all other disagreements were
+        won.
         """
         mean = self.mean(differ)
         if apart_times <= 1 or not self.apart.count:
@@ -147,14 +155,14 @@ class Losses:
 
     @property
     def kept(self) -> Kept:
-        """Return what tells of harm where a few labels claim to be much less likely than all others, or nothing says
-        how many pairs each stands for."""
+        """Return the sums that evidence of harm comes from: of the labels without the few least likely ones; or, where
+        nothing says how many pairs each label stands for, of ``r`` for each lost pair and -1 for each won one."""
         if not self.directed:
             return self.graded_all.kept
         apart, chance = self.graded_apart.kept, self.graded_chance.kept
         if self.weighable:
             return apart
-        even = chance.aside and chance.least == chance.most  # without the few it is known what each stands for
+        even = chance.aside and chance.least == chance.most  # without the few, each label's weight is known
         if even and apart.least >= chance.least:
             return replace(apart, aside=chance.aside)
         lost, won, every = self._unlikeliest, -1.0, self.apart.count
@@ -166,22 +174,22 @@ class Losses:
 
     @property
     def _unlikeliest(self) -> float:
-        """Return how likely a disagreement was to be labelled, beside any other, at least."""
+        """Return ``r``: a lower bound on the probability that a disagreement was labelled, over that of any other."""
         parts = [self.graded_directed.kept]
         if self.graded_chance.count > SET_ASIDE_MAX * self.graded_all.count:
             parts.append(self.graded_chance.kept)
         return min(part.least / part.most for part in parts)
 
     def kept_mean(self, differ: ShareState) -> float:
-        """Return the mean of D over all pairs but those as unlikely to be labelled as the few set aside; where nothing
-        says how many pairs each label stands for, what it is at least."""
+        """Return the mean of D over all pairs, without those as unlikely to be labelled as the few set aside; a lower
+        bound of the mean where nothing says how many pairs each label stands for."""
         kept = self.kept
         if self.weighable and not kept.aside:
             return self.mean(differ)
         return kept.sample.mean * (differ.share if self.directed and differ.total else 1.0)
 
     def log_harm(self, bets: Sequence[float], effect: float = 1.0) -> float:
-        """Log evidence against "E[D] is at most 0", where ``effect`` labelled pairs count as one."""
+        """Return the log evidence against "E[D] is at most 0", where ``effect`` labelled pairs count as one."""
         if self.even:
             return betting.log_e_of_middle(betting.divided(betting.log_capitals(self.counts, 0.0, bets), effect))
         sample = self.apart if self.directed else self._all
@@ -198,8 +206,11 @@ class Losses:
         return max(found, against(kept.sample, kept.least) + FLOOR_LOG_WEIGHT)
 
     def log_safe(self, margin: float, bets: Sequence[float], share_max: float) -> list[float]:
-        """Log capital of each bet against "E[D] is at least ``margin``". ``share_max``: what the share of disagreements
-        is at most; a loss beyond the margin is one of ``margin / share_max`` among them."""
+        """Return the log capital of each bet against "E[D] is at least ``margin``".
+
+        ``share_max``: an upper bound on the share of disagreements; a loss of ``margin`` over all pairs is at least
+        ``margin / share_max`` among the disagreements.
+        """
         if self.even:
             return betting.log_capitals(self.counts.mirrored, -margin, bets)
         if not self.weighable:
@@ -210,8 +221,8 @@ class Losses:
         return uneven.log_capitals(-self.apart, self.chances.least, -among, _SPAN, bets)
 
     def bounds(self, bets: Sequence[float], alpha: float, share: tuple[float, float]) -> tuple[float, float]:
-        """Bounds on E[D] that hold at every look at once with probability ``1 - alpha``, given bounds on the ``share``
-        of disagreements."""
+        """Return bounds on E[D] that hold at every look at once with probability ``1 - alpha``, given that the bounds
+        ``share`` on the share of disagreements hold."""
         if self.even:
             return betting.mean_bounds(self.counts, bets, alpha)
         if not self.weighable:
@@ -232,12 +243,12 @@ class Losses:
 
 
 def loss_of(pair: LabelledPair) -> int:
-    """D: 1 where the candidate lost what stable has right, -1 where it won, 0 otherwise."""
+    """Return D: 1 where only stable is right, -1 where only the candidate is, 0 otherwise."""
     return (pair.stable.label == pair.truth) - (pair.candidate.label == pair.truth)
 
 
 def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
-    """Labelled pairs, as a part that `Losses.joined` takes: their agreeing ones are counted there."""
+    """Return the losses of labelled pairs, for `Losses.joined`, which counts the agreeing ones."""
     chances = [pair.inclusion_probability for pair in pairs]
     differ = [pair.stable.label != pair.candidate.label for pair in pairs]
     values = [float(loss_of(pair)) if apart else 0.0 for pair, apart in zip(pairs, differ, strict=True)]
@@ -254,7 +265,7 @@ def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
         graded_all=every,
         graded_chance=every,
     )
-    if not any(directed):  # as mostly
+    if not any(directed):  # the usual case
         return all_by_chance
     by_chance = _Units.of(values, chances, [not one for one in directed])
     return replace(
@@ -268,7 +279,7 @@ def losses_of(pairs: Sequence[LabelledPair]) -> Losses:
 
 @dataclass(frozen=True, slots=True)
 class _Units:
-    """D of some labelled pairs, and how likely each was."""
+    """D of some labelled pairs, and the inclusion probability of each."""
 
     values: list[float]
     chances: list[float]

@@ -1,4 +1,4 @@
-"""Things that wait until their time counts: parts by time, few of them, whatever comes."""
+"""Items that wait until their time counts, in a few parts by time, however many items come."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -9,13 +9,13 @@ from typing import Final, Generic, TypeVar
 PartT = TypeVar("PartT")
 ItemT = TypeVar("ItemT")
 CELLS_MAX: Final = 6
-CELLS_WITHIN: Final = 3  # of what has to be waited for: a cell is so much of it, and counts as late as its end
+CELLS_WITHIN: Final = 3  # cells in the time that items wait: a cell counts once its end does
 _TIME: Final = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Cells(Generic[PartT]):
-    """Parts, oldest first; each of all times up to its ``until_s`` that no part before it has."""
+    """Parts, oldest first. Each has the items of the times after the part before it, up to its own ``until_s``."""
 
     until_s: tuple[float, ...]
     parts: tuple[PartT, ...]
@@ -27,7 +27,9 @@ class Cells(Generic[PartT]):
         part_of: Callable[[list[ItemT]], PartT],
         add: Callable[[PartT, PartT], PartT],
     ) -> "Cells[PartT]":
-        """With items, each with its time. A new cell is so wide; where there are enough the last one is widened."""
+        """Return the cells with ``items``, each given with its time. A new cell is ``width_s`` wide; once there are
+        ``CELLS_MAX``, the last one is widened instead. ``part_of`` makes a part of items, and ``add`` joins two
+        parts."""
         ordered = sorted(items, key=_TIME)
         if not ordered:
             return self
@@ -49,7 +51,7 @@ class Cells(Generic[PartT]):
         return Cells(tuple(until_s), tuple(parts))
 
     def ripe(self, counted_s: float) -> "tuple[tuple[PartT, ...], Cells[PartT]]":
-        """Return the parts of which all times count, and what is left."""
+        """Return the parts all of whose times are at most ``counted_s``, and the cells that are left."""
         number = sum(until_s <= counted_s for until_s in self.until_s)
         if not number:
             return (), self
@@ -59,6 +61,6 @@ class Cells(Generic[PartT]):
 def by_time(
     items: Sequence[ItemT], times_s: Sequence[float], counted_s: float
 ) -> tuple[list[ItemT], list[tuple[float, ItemT]]]:
-    """Return the items whose time counts, and the others with their times."""
+    """Return the items whose time is at most ``counted_s``, and the others with their times."""
     both = list(zip(times_s, items, strict=True))
     return [item for at_s, item in both if at_s <= counted_s], [one for one in both if one[0] > counted_s]

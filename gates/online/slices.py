@@ -1,8 +1,8 @@
-"""The requests that belong to a slice: the slice's name says it.
+"""The requests that belong to a slice, by the slice's name.
 
-``class:refund``: stable predicted the class. ``tokens:1-16``, ``tokens:129-``: the text has so many tokens for stable,
-both bounds included. Any other key is an attribute that the client gave the request: ``lang:en`` is the tag ``lang``
-with the value ``en``.
+``class:refund``: stable predicted the class. ``tokens:1-16``, ``tokens:129-``: stable's tokenizer counts this many
+tokens in the text, both bounds included. Any other key is an attribute that the client gave the request: ``lang:en`` is
+the tag ``lang`` with the value ``en``.
 """
 
 import re
@@ -15,7 +15,7 @@ from gates.wording import is_same_name, nearest_name, quoted_name
 
 CLASS = "class"
 TOKENS = "tokens"
-_TRAFFIC_MIN = 200  # requests seen before the absence of a tag says something
+_TRAFFIC_MIN = 200  # requests seen before the absence of a tag means anything
 
 _NAME = re.compile(r"([a-z][a-z0-9_.-]*):(.+)")
 _SPAN = re.compile(r"(\d+)-(\d*)")
@@ -23,7 +23,7 @@ _SPAN = re.compile(r"(\d+)-(\d*)")
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes that a pair's slices are told by."""
+    """The attributes of a request that decide which slices it belongs to."""
 
     stable_label: str
     tokens: int | None = None  # of the text, by stable's tokenizer, before truncation; None: not known
@@ -34,10 +34,10 @@ Membership = Callable[[Attributes], bool]
 
 
 def membership(name: str) -> Membership:
-    """Return whether a request belongs to the slice of this name.
+    """Return the function that says whether a request belongs to the slice of this name.
 
     Raises:
-        ValueError: the name says no such thing; tells what would.
+        ValueError: the name is of none of the forms above; the message says which are allowed.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -57,10 +57,11 @@ def membership(name: str) -> Membership:
 
 
 class Members:
-    """Slices by name, so kept that a request costs as much as it has tags, however many slices there are.
+    """Slices by name, stored so that the slices of a request are found in a time that grows with its tags and with the
+    number of slices by length, and not with the number of all slices.
 
-    ``bounds`` are the numbers of tokens at which some slice begins or has ended, in ascending order: requests between
-    two of them are in the same slices.
+    ``bounds``: the numbers of tokens at which a slice by length begins, or just after it ends, in ascending order.
+    Requests between two of them belong to the same slices by length.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -88,14 +89,15 @@ class Members:
 
 
 def parts_of(name: str) -> tuple[str, str]:
-    """The key and the value of a slice's name; raises ValueError as `membership` does."""
+    """Return the key and the value of a slice's name; raises ValueError as `membership` does."""
     membership(name)
     key, _, value = name.partition(":")
     return key, value
 
 
 def unseen_classes(slices: Iterable[str], classes: Sequence[str]) -> tuple[UnseenSlice, ...]:
-    """Slices by a class that stable, whose ``classes`` these are, cannot predict: no request can belong to them."""
+    """Return the slices by a class that is not among stable's ``classes``: no request can belong to them. Empty where
+    the classes are not known."""
     found = []
     for name in slices:
         key, value = parts_of(name)
@@ -106,8 +108,8 @@ def unseen_classes(slices: Iterable[str], classes: Sequence[str]) -> tuple[Unsee
 
 
 def unseen_tags(slices: Iterable[str], seen: Sequence[Mapping[str, str]]) -> tuple[UnseenSlice, ...]:
-    """Slices by a tag that none of these requests, enough to tell, carries, or only with a value that is written
-    otherwise. A rare value of a tag that is carried is no mistake."""
+    """Return the slices by a tag that none of the requests ``seen`` carries, or carries only with a value that is spelt
+    differently. A rare value of a tag that is carried is no mistake; too few requests show nothing."""
     if len(seen) < _TRAFFIC_MIN:
         return ()
     values: dict[str, Counter[str]] = {}
@@ -132,7 +134,7 @@ def _unseen_tag(name: str, values: Mapping[str, Counter[str]], requests: int) ->
 
 
 def no_such_slice(unseen: UnseenSlice) -> str:
-    """The sentence of a gate whose slice no request belongs to."""
+    """Return the sentence of a gate whose slice no request belongs to."""
     among = (
         f"none of the last {unseen.requests:,} sampled requests is in it" if unseen.requests else "no request can be"
     )

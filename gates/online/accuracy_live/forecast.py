@@ -14,7 +14,8 @@ from gates.verdict import Stage
 
 
 def race(asked: Asked[LiveAccuracyPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """Different requests of each version, so the certificate is of a difference, and harm is a ratio of the wrong."""
+    """Return the race. The versions answer different requests, so the certificate is of a difference, and harm of a
+    ratio of the rates of wrong answers."""
     policy, level, loss = asked.section, asked.levels, candidate.loss_of_all(traffic)
     margin, guard, wrong = policy.margin_points / 100, policy.guard_points / 100, traffic.wrong_ratio
     worse = min(wrong + loss, 1.0)

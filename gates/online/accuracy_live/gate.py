@@ -1,15 +1,15 @@
 """accuracy.live: is the candidate wrong more often on its own live requests, where labels arrived?
 
-Harm is a ratio of the rates of wrong answers above the one that makes the guard's points of stable's (F1); safety is a
-difference below the margin, in points. The two versions answered different requests, so this needs many more labels
-than ``accuracy.shadow``: by default promotion does not wait for it (``required``), but it can stop a release at any
-time.
+Harm is a ratio of the rates of wrong answers (F1, `gates.stats.ratio`) above the ratio that is a loss of the guard's
+points; safety is a difference of the rates below the margin, in points. The two versions answered different requests,
+so this needs many more labels than ``accuracy.shadow``: by default promotion does not wait for it (``required``), but
+it can stop a release at any time.
 
-Where some answers were likelier to be labelled than others, each label counts one over its probability, and harm too is
-a difference: above 0 (`gates.stats.uneven`).
+Where some answers were likelier to be labelled than others, each label counts one over its inclusion probability, and
+harm too is a difference: above 0 (`gates.stats.uneven`).
 
-Where users keep to a version, each version's answers are those to users of its own, and nothing tells how hard these
-are to answer: only a ratio far beyond what users differ by fails (`gates.stats.noise`), and nothing passes.
+Where users stick to a version, each version's answers are those to users of its own, and nothing tells how hard their
+requests are to answer: only a ratio far beyond what users differ by fails (`gates.stats.noise`), and nothing passes.
 """
 
 import math
@@ -40,7 +40,8 @@ BETS = (0.1, 0.2, 0.4, 0.8)  # on labels that were not equally likely
 
 @dataclass(frozen=True, slots=True)
 class Uneven:
-    """The labelled answers of each version, by how likely it was, and the highest log evidence where that differs."""
+    """The labelled answers of each version, with their inclusion probabilities, and the highest log evidence where
+    these differ."""
 
     candidate: Arm = field(default_factory=Arm)
     stable: Arm = field(default_factory=Arm)
@@ -53,7 +54,8 @@ class Uneven:
 
     @property
     def least(self) -> tuple[float, float] | None:
-        """Return what evidence rests on."""
+        """Return the smallest probabilities of the candidate's and of stable's answers, on which evidence rests; None
+        where all are equal."""
         return None if self.even else (self.candidate.chances.least, self.stable.chances.least)
 
     @property
@@ -63,7 +65,7 @@ class Uneven:
 
     @property
     def points(self) -> float:
-        """Return the points of all but the few that are set aside."""
+        """Return the points of accuracy lost, without the few answers that are set aside."""
         return 100 * (self.candidate.kept.sample.mean - self.stable.kept.sample.mean)
 
     @property
@@ -96,12 +98,13 @@ class LiveAccuracyState:
 
     @property
     def learnt(self) -> float:
-        """The number of wrong answers that came together, for the next release."""
+        """The number of wrong answers that came together and count as one, for the next release to expect."""
         return self.spread.learnt
 
     @property
     def found(self) -> Found | None:
-        """Return how they come; None before the first."""
+        """Return how wrong answers come together, and how far parts of stable differ; None before the first wrong
+        answer."""
         return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property
@@ -148,8 +151,9 @@ class LiveAccuracyGate:
         return state, self._verdict(state, look, timing)
 
     def _watched(self, harm: WatchState, arms: Arms, effect: float, length_s: float) -> WatchState:
-        """Return the evidence of harm: against as many more wrong answers as the guard allows, by what stable's earlier
-        labels say of it. A first label on either side keeps their share off the ends."""
+        """Return the evidence of harm with one look's labels, against the ratio of wrong answers that the guard allows.
+        That ratio comes from stable's share of wrong answers at earlier looks; one right and one wrong answer are added
+        to it, so that it is never 0 or 1."""
         seen = harm.arms
         wrong = (seen.stable_events + 1) / (seen.stable_total + 2)
         guard = 1 + max(self.policy.guard_points, 0.0) / 100 / wrong
@@ -157,7 +161,8 @@ class LiveAccuracyGate:
         return watch.add(harm, arms, null=guard, effect=effect, length_s=length_s)
 
     def _weighed(self, before: Uneven, candidate: Arm, stable: Arm) -> Uneven:
-        """Evidence counts on only from looks that knew of the same smallest probabilities."""
+        """Return the weighted answers with their evidence. Evidence of earlier looks counts on only if it rested on the
+        same smallest probabilities."""
         now = Uneven(candidate, stable)
         if now.even or not (candidate.sample.count and stable.sample.count):
             return now

@@ -18,15 +18,15 @@ from gates.verdict import Stage
 
 
 def of_all(asked: Asked[PairedAccuracyPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """The race of all requests."""
+    """Return the race of all requests."""
     margin = Candidate(loss_ratio=asked.section.margin_points / 100)
     race = _race("accuracy.shadow", asked.section, asked.levels, traffic, candidate.loss_of_all(traffic), margin)
-    # What is replayed has to be held against so many of today's pairs.
+    # Replayed pairs count only beside enough of today's pairs.
     return replace(race, safe_samples=replace(race.safe_samples, rate=traffic.mirrored))
 
 
 def of_slice(asked: Asked[SlicePolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """The race of one slice, by its share of the requests."""
+    """Return the race of one slice, by its share of the requests."""
     name, policy = asked.section.name, asked.section.accuracy
     seen = traffic.slice_named(name)
     narrowed = replace(
@@ -43,7 +43,7 @@ def of_slice(asked: Asked[SlicePolicy], traffic: Traffic, candidate: Candidate) 
 def _race(
     gate: str, policy: PairedAccuracyPolicy, level: Levels, traffic: Traffic, loss: float, margin: Candidate
 ) -> Race:
-    """``loss``: of this candidate, of the requests that the gate looks at."""
+    """Return the race. ``loss``: the candidate's loss as a share of the requests that the gate judges."""
     excluded, guard = policy.margin_points / 100, policy.guard_points / 100
     apart = max(traffic.disagreement_ratio, loss)
 

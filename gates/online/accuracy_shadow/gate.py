@@ -29,12 +29,13 @@ from gates.stats.share import ShareState, below
 from gates.stats.uneven import declared
 from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 
-AGREEMENT_WEIGHT = 0.1  # of the certificate: it needs no labels, so it can afford the smaller part
+AGREEMENT_WEIGHT = 0.1  # of the certificate's level: agreement needs no labels, so the smaller part is enough
 
 
 @dataclass(frozen=True, slots=True)
 class PairedAccuracyState:
-    """Peaks are the highest log evidence of a loss above 0, and of a loss below the margin, so far."""
+    """``peak_harm`` and ``peak_safe``: the highest log evidence so far of a loss above 0, and of a loss below the
+    margin."""
 
     losses: Losses = field(default_factory=Losses)
     disagreement: ShareState = field(default_factory=ShareState)  # among all pairs, labelled or not
@@ -43,28 +44,30 @@ class PairedAccuracyState:
     peak_safe: float = 0.0
     restarts: Restarts = field(default_factory=Restarts)
     until_s: tuple[float, ...] = ()
-    waiting: tuple[Losses, ...] = ()  # labelled pairs of the times that end so, which do not count yet
+    waiting: tuple[Losses, ...] = ()  # labelled pairs that do not count yet, by the times that end at ``until_s``
     mix: Mix = field(default_factory=Mix)
     alike: Alike = field(default_factory=Alike)  # D of the labelled disagreements
 
     @property
     def learnt(self) -> float:
-        """The number of labelled disagreements that came together, for the next release."""
+        """The number of labelled disagreements that came together and count as one, for the next release to expect."""
         return self.alike.learnt
 
     @property
     def found(self) -> Found | None:
-        """Return how they come; None before the first."""
+        """Return how labelled disagreements come together; None before the first."""
         return Found(self.learnt) if self.alike.count else None
 
 
 @dataclass(frozen=True, slots=True)
 class PairedAccuracyGate:
-    """F2 on D: fails on E[D] > 0 with an effect of at least the guard, passes on E[D] < margin.
+    """The betting test F2 (`gates.stats.betting`) on D, the loss on one pair (`gates.online.pairing`). It fails on
+    ``E[D] > 0`` if the measured loss is at least the guard, and passes on ``E[D] < margin``.
 
-    As |E[D]| is at most the share of disagreements, few disagreements certify without any label: the evidence against
-    "the margin or more" is the weighted mean of both. Labels that were not equally likely count one over their
-    probability; without its number of agreeing pairs a sample of disagreements cannot be weighed.
+    As the size of E[D] is at most the share of disagreements, few disagreements certify without any label. The evidence
+    against "the margin or more" is the larger of that of labels and that of agreement, each by its weight. A label
+    counts one over its inclusion probability. Directed labels without the number of agreeing pairs are an error: they
+    cannot be weighted.
     """
 
     policy: PairedAccuracyPolicy
@@ -109,7 +112,7 @@ class PairedAccuracyGate:
             reason = "pairs_agreed: labels asked for where the versions disagree need the number of agreeing pairs."
             return state, Verdict(self.name, self.stage, Outcome.ERROR, reason, window=look.window)
         hold = bool(timing.labels.hold)
-        # Otherwise what earlier looks were evidence of is not known.
+        # Evidence of earlier looks is void if it rested on something else, or on labels that came first.
         kept = losses.basis == state.losses.basis and not hold
         disagreement = below(self._margin).add(state.disagreement, disagreed, agreed + disagreed)
         log_safe = self._log_safe(losses, disagreement, effect)
@@ -139,7 +142,8 @@ class PairedAccuracyGate:
     def _due(
         self, state: PairedAccuracyState, pairs: list[LabelledPair], look: Look, times: LabelTimes
     ) -> tuple[list[LabelledPair], tuple[Losses, ...], Cells[Losses]]:
-        """Return the labelled pairs that count from this look on, those of a while together, and those that wait."""
+        """Return the look's labelled pairs that count at once, the earlier ones that count from now on, and those that
+        wait."""
         end_s = look.window.end_s
         now, later = by_time(pairs, times_of(pairs, end_s), times.counted_s)
         cells = Cells(state.until_s, state.waiting).put(
@@ -156,7 +160,7 @@ class PairedAccuracyGate:
         pairs: Sequence[LabelledPair],
         look: Look,
     ) -> Alike:
-        """Return how D of labelled disagreements comes, with those that count from this look on."""
+        """Return ``alike`` with D of the labelled disagreements that count from this look on."""
         alike = expected(alike, look, self.name)
         for part in ripe:
             lost, won = part.counts.plus, part.counts.minus
@@ -167,8 +171,8 @@ class PairedAccuracyGate:
         )
 
     def _harm(self, losses: Losses, restarts: Restarts, effect: float) -> Late:
-        """Return the evidence of a loss, from the beginning and from later ones on. Only labels that were equally
-        likely are counts, and can be told apart by when they came."""
+        """Return the evidence of a loss, from the beginning and from later starts. Later starts need counts that can be
+        told apart by when they came, which there are only of labels that were equally likely."""
         bets = self.policy.bets
         log_e = losses.log_harm(bets, effect)
         if not losses.even:
@@ -176,7 +180,7 @@ class PairedAccuracyGate:
         return restarts.with_all(log_e, losses.counts, lambda every: log_es_above_zero(every, bets, effect))
 
     def _log_safe(self, losses: Losses, disagreement: ShareState, effect: float) -> list[float]:
-        """Return the log evidence of each bet, against a loss of the margin or more."""
+        """Return the log evidence of each bet against a loss of the margin or more."""
         share_max = disagreement.interval(losses.share_weight * self.promotion_alpha)[1] if losses.share_weight else 1.0
         return divided(losses.log_safe(self._margin, self.policy.bets, share_max), effect)
 
@@ -190,8 +194,8 @@ class PairedAccuracyGate:
     def _verdict(
         self, state: PairedAccuracyState, look: Look, timing: Timing, late: Trinomial | None, log_safe: list[float]
     ) -> Verdict:
-        """``late``: the losses of the time in which there is most evidence of one, where it begins late. ``log_safe``:
-        the log evidence of each bet for a pass."""
+        """Return the verdict. ``late``: the counts of D since the later start that most of the evidence of a loss is
+        from; None: since the beginning. ``log_safe``: the log evidence of each bet for a pass."""
         policy, counts, hold = self.policy, state.losses.counts, timing.labels.hold
         points = 100 * state.losses.kept_mean(state.disagreement)
         every = 100 * state.losses.mean(state.disagreement)
@@ -243,18 +247,20 @@ class PairedAccuracyGate:
         return Limit(Rule.MARGIN, self.policy.margin_points, points, "points lost")
 
     def _p_value(self, state: PairedAccuracyState) -> float:
-        """Return the p-value of the sign test, which is exact only where labels were equally likely."""
+        """Return the p-value of the sign test; 1 where labels were not equally likely, since it is not exact then."""
         counts, effect = state.losses.counts, state.alike.effect
         lost, differing = math.floor(counts.plus / effect), (counts.plus + counts.minus) / effect
         return upper_tail(lost, differing, 0.5) if state.losses.even else 1.0
 
     def _interval(self, state: PairedAccuracyState) -> Interval:
-        """From the labels, and never wider than the share of disagreements: each has half of the level."""
+        """Return the interval of the points lost: from the labels, and never wider than the share of disagreements.
+        Each of the two has half of the level."""
         alpha = self.promotion_alpha
         narrowest, widest = state.disagreement.interval(alpha / 2) if state.disagreement.total else (0.0, 1.0)
         low, high = state.losses.bounds(self.policy.bets, alpha / 2, (narrowest, widest))
         return Interval(100 * max(low, -widest), 100 * min(high, widest), 1 - alpha)
 
     def _needed(self, labels: int, log_safe: list[float]) -> int | None:
-        """Labels, at the rate at which evidence for a pass grew so far."""
+        """Return about how many labels settle the gate at the rate at which evidence for a pass grew so far; None where
+        it did not grow."""
         return samples_to_settle(labels, max(log_safe), math.log(len(self.policy.bets) / self.promotion_alpha))

@@ -1,4 +1,4 @@
-"""The mix of requests that are asked again, held against today's: only of the same mix they speak for today."""
+"""The mix of replayed requests beside today's: only if both are of the same mix do replayed ones speak for today."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -7,12 +7,12 @@ from gates.evidence import Look
 from gates.stats.share import ShareState
 from gates.wording import pct
 
-_RATIO: Final = 1.5  # of the shares of disagreements; less says nothing of accuracy
+_RATIO: Final = 1.5  # of the two shares of disagreements; a smaller ratio says nothing of accuracy
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The disagreements among pairs of replayed requests, and among those of today's copies."""
+    """The disagreements among pairs of replayed requests, and among pairs of today's mirrored requests."""
 
     replayed: ShareState = field(default_factory=ShareState)
     today: ShareState = field(default_factory=ShareState)
@@ -27,12 +27,12 @@ class Mix:
         )
 
     def waits(self, pairs_min: int) -> bool:
-        """Return whether too few of today's pairs came to hold the replayed ones against."""
+        """Return whether there are replayed pairs, but too few of today's to compare them with."""
         return self.replayed.total > 0 and self.today.total < pairs_min
 
     def differs(self, alpha: float) -> bool:
-        """Return whether the two shares surely differ, and by enough to matter. Said of the same mix at any look with
-        probability ``alpha`` at most."""
+        """Return whether the two shares of disagreements surely differ, and by enough to matter. If the mix is the
+        same, this is true at any look with probability ``alpha`` at most."""
         if not (self.replayed.total and self.today.total):
             return False
         one, other = sorted((self.replayed, self.today), key=lambda part: part.share)
@@ -42,12 +42,12 @@ class Mix:
 
     @property
     def told(self) -> str:
-        """Return how many of the pairs are of replayed requests; empty where none is."""
+        """Return words for how many of the pairs are of replayed requests; empty where none is."""
         return f", {self.replayed.total:,} of them replayed" if self.replayed.total else ""
 
     @property
     def difference(self) -> str:
-        """Return how the two differ, as a sentence that says the way out."""
+        """Return the sentence that says how the two shares differ, and the way out."""
         replayed, today = self.replayed, self.today
         return (
             "Replayed requests are of another mix than today's: the versions disagree on "

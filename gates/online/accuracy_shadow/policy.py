@@ -31,7 +31,7 @@ class PairedAccuracyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SliceAccuracyPolicy(PairedAccuracyPolicy):
-    """accuracy.shadow of a slice. What is not written has these defaults, not those of all requests."""
+    """accuracy.shadow of a slice. Keys that are not written have these defaults, not those of all requests."""
 
     alpha_share: AlphaShare = 0.5
     guard_points: GuardPoints = 2.0

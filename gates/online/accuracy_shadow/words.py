@@ -1,4 +1,4 @@
-"""The words of accuracy.shadow, what it says of its verdicts, a sentence each."""
+"""The sentences of accuracy.shadow's verdicts."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from gates.wording import changed, more, pct, set_aside, weighed
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The things that a sentence tells. ``since``: what was counted where most of the evidence is from, if that is not
-    the whole; ``waiting``: labelled pairs that do not count yet; ``hidden_points``: the loss that they may hide, where
-    nothing else is in the way of a pass."""
+    """The figures that a sentence gives. ``since``: the counts of D since the later start that most of the evidence is
+    from; None: since the beginning. ``waiting``: labelled pairs that do not count yet. ``hidden_points``: the loss, in
+    points, that the choice of labels may hide; 0 unless a pass waits because of it."""
 
     losses: Losses
     differ: ShareState
@@ -41,7 +41,7 @@ class Told:
 
 
 def sentence(outcome: Outcome, told: Told) -> str:
-    """The reason of the verdict."""
+    """Return the sentence that explains the outcome."""
     losses, labels, apart = told.losses, told.losses.labels, told.apart
     if not labels:
         return _without_label(outcome, told)

@@ -1,4 +1,4 @@
-"""The slices that are watched, by the requests that there are: a rule that is fixed before the release begins."""
+"""The choice of the slices to watch, by stable's last answers: the rule is fixed before the release begins."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -8,14 +8,14 @@ from gates.online.accuracy_slices.policy import LENGTHS, WatchedSlicesPolicy
 from gates.online.slices import CLASS, TOKENS, Attributes, membership
 
 ANSWERS_MIN: Final = 200
-"""Answers of stable without which nothing is chosen yet."""
+"""Answers of stable that are needed to choose."""
 
 
 def chosen(
     seen: Sequence[Attributes], policy: WatchedSlicesPolicy, named: Collection[str] = ()
 ) -> tuple[str, ...] | None:
-    """The slices by what stable's last answers have; without those that the policy names, which are judged by
-    themselves. None where there are too few answers to choose by."""
+    """Return the names of the slices to watch, by stable's last answers, without those in ``named``, which the policy
+    names and which are judged by themselves. None where there are too few answers to choose by."""
     if len(seen) < ANSWERS_MIN:
         return None
     classes = Counter(f"{CLASS}:{request.stable_label}" for request in seen)
@@ -29,7 +29,8 @@ def chosen(
 
 
 def _frequent(counts: Counter[str], requests: int, share_min: float, most: int) -> list[str]:
-    """The most frequent first; one that nearly all requests belong to is no part of them."""
+    """Return at most ``most`` of the names, the most frequent first: those that at least ``share_min`` of the requests
+    have, and at least as many have not."""
     least, largest = share_min * requests, (1 - share_min) * requests
     usual = [name for name, count in counts.items() if least <= count <= largest and _is_name(name)]
     return sorted(usual, key=lambda name: (-counts[name], name))[:most]
@@ -44,7 +45,8 @@ def _is_name(name: str) -> bool:
 
 
 def _thirds(lengths: Sequence[int]) -> Iterator[str]:
-    """By length, in about as many requests each; fewer where many have one length."""
+    """Yield slices by length, with about as many requests each; fewer than three where many texts have the same
+    length."""
     if len(lengths) < LENGTHS:
         return
     cuts = sorted({lengths[len(lengths) * part // LENGTHS - 1] for part in range(1, LENGTHS)} - {lengths[-1]})

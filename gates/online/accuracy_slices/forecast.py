@@ -1,4 +1,5 @@
-"""The forecast of accuracy.slices: a loss everywhere, or in a slice of the policy, as one slice of a usual size."""
+"""The forecast of accuracy.slices: a loss everywhere, or in a slice of the policy, is judged as one slice of a usual
+size."""
 
 import math
 
@@ -13,8 +14,8 @@ from gates.verdict import Stage
 
 
 def race(asked: Asked[WatchedSlicesPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """It certifies nothing, and fails by one slice. What it keeps out is a loss of twice the guard: one at the guard is
-    as often measured below it as above it."""
+    """Return the race of one slice, which certifies nothing. The margin is a loss of twice the guard: a loss at the
+    guard is measured below it as often as above it."""
     policy, loss = asked.section, candidate.loss_ratio
     seen = traffic.slice_named(candidate.slice)
     apart = max(seen.disagreement_ratio, loss)

@@ -1,12 +1,13 @@
 """accuracy.slices: the sequential McNemar test of each slice that has traffic, and of each class that labels name.
 
-Only pairs that disagree and are labelled bear on "no more lost than won", so a look costs as much as there are of them,
-however many slices are watched. How many pairs of a slice agree is only needed to say how many points it lost. Of a
-class by its true labels that is known of the labelled pairs alone; versions that find equally many of its texts lose
-and win equally many of them, whatever else they get wrong.
+D is the loss on one pair (`gates.online.pairing`). Only labelled pairs on which the versions disagree bear on "no more
+lost than won", so the time of a look grows with their number and not with that of the slices. How many pairs of a slice
+agree is only needed to say how many points it lost. Of a class by its true labels that is known for the labelled pairs
+alone. Versions that find equally many texts of the class lose and win equally many of them, whatever else they get
+wrong.
 
-A small slice can certify nothing in time, so promotion waits for none. But while one is suspected to have lost, by a
-plain test of what was seen so far, the release waits: either the loss is shown, or it goes as it came.
+A small slice can certify nothing in time, so promotion waits for no certificate. But while a slice is suspected of a
+loss, by a plain test of what was seen so far, the release waits until the loss is shown or the suspicion ends.
 """
 
 import math
@@ -36,24 +37,24 @@ from gates.wording import changed, pct
 _SPAN = Span(-1.0, 1.0)  # of D
 _TRUTH = "truth:"
 _TOLD = 3  # slices that one sentence names
-# Of releases without a loss so many wait at a time at most, and far fewer by the guard.
-_SUSPECTED = 0.5  # for any slice
-_SUSPECTED_ONE = 0.1  # for a slice
-_SUSPECTED_BY_TRUTH = 0.1  # for any class by its true labels: they are many, of few labels, and chance shows soon
+# The share of releases without a loss that wait at any one time, at most; because of the guard it is far less.
+_SUSPECTED = 0.5  # because of any slice
+_SUSPECTED_ONE = 0.1  # because of one slice
+_SUSPECTED_BY_TRUTH = 0.1  # because of any class by its true labels: these are many with few labels, so chance shows
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One slice: its pairs by whether the versions agree, the labelled ones of those that do not, and the highest log
-    evidence so far that more were lost than won."""
+    """One slice. ``agreed`` and ``disagreed``: its pairs; ``apart``: D of the labelled ones that disagree; ``peak``:
+    the highest log evidence so far that more were lost than won."""
 
     name: str
     agreed: float = 0
     disagreed: float = 0
     apart: Trinomial = field(default_factory=Trinomial)
     chances: Chances = field(default_factory=Chances)
-    graded: Graded = field(default_factory=Graded)  # of D, once not all were equally likely to be labelled
+    graded: Graded = field(default_factory=Graded)  # sums of D, kept once not all were equally likely to be labelled
     peak: float = 0.0
 
     @property
@@ -62,7 +63,7 @@ class Watched:
 
     @property
     def points(self) -> float:
-        """Points of accuracy lost, over all pairs of the slice."""
+        """The points of accuracy lost, over all pairs of the slice."""
         apart, pairs = self.apart, self.pairs
         if not (pairs and apart.total):
             return 0.0
@@ -70,9 +71,9 @@ class Watched:
         return 100 * among * self.disagreed / pairs
 
     def p_value(self, effect: float) -> float:
-        """The p-value of one look by itself, against "no more were lost than won": of the sign test, or of the weighed
-        mean and its standard error where some pairs were likelier to be labelled than others. ``effect`` pairs count as
-        one."""
+        """Return the p-value of this look by itself against "no more were lost than won": of the sign test; or, where
+        some pairs were likelier to be labelled than others, of the weighted mean and its standard error. ``effect``
+        pairs count as one."""
         if self.chances.even:
             lost, differing = self.apart.plus, self.apart.plus + self.apart.minus
             return upper_tail(math.floor(lost / effect), differing / effect, 0.5)
@@ -88,8 +89,9 @@ class Watched:
         effect: float = 1.0,
         most: float = math.inf,
     ) -> "Watched":
-        """With one look's labelled pairs of the slice, in which the versions disagree. ``effect`` pairs count as one.
-        ``most``: that evidence of harm may grow by."""
+        """Return the slice with one look's labelled pairs on which the versions disagree, of which ``effect`` count as
+        one. ``weighable``: it is known how many pairs each label stands for; if not, nothing counts as evidence.
+        ``most``: the log evidence by which a look may raise the highest one."""
         losses = [loss_of(pair) for pair in pairs]
         lost, won = losses.count(1), losses.count(-1)
         probabilities = [pair.inclusion_probability for pair in pairs]
@@ -99,14 +101,14 @@ class Watched:
         if not chances.even:
             before = _evenly(counts, self.chances.least) if self.chances.even else graded
             graded = before.add_all([float(loss) for loss in losses], probabilities)
-        # What earlier looks were evidence of is not known once a smaller probability was seen.
+        # Evidence of earlier looks is void once the range of probabilities grows: it rested on the range before.
         kept = chances == self.chances or chances.even
         found = Watched(self.name, self.agreed, self.disagreed, apart, chances, graded, self.peak if kept else 0.0)
         harm = min(found.log_harm(bets, effect), found.peak + most) if weighable else 0.0
         return replace(found, peak=harm) if harm > found.peak else found
 
     def log_harm(self, bets: Sequence[float], effect: float) -> float:
-        """Log evidence against "no more were lost than won", where ``effect`` pairs count as one."""
+        """Return the log evidence against "no more were lost than won", where ``effect`` pairs count as one."""
         if self.chances.even:
             return betting.log_e_mean_at_most(self.apart, 0.0, bets, effect)
         kept = self.graded.kept
@@ -115,7 +117,7 @@ class Watched:
 
 
 def _evenly(counts: Trinomial, probability: float) -> Graded:
-    """The sums of pairs that were all equally likely to be labelled."""
+    """Return the sums of pairs that were all labelled with this probability."""
     if not counts.total:
         return Graded()
     weight, net = 1 / probability, counts.plus - counts.minus
@@ -130,10 +132,13 @@ def _evenly(counts: Trinomial, probability: float) -> Graded:
 @quick
 @dataclass(frozen=True, slots=True)
 class SlicesState:
-    """The slices in the order in which they began; a place that was taken is kept. ``directed`` and ``by_chance`` tell
-    whether labels can be weighed, as in `gates.online.pairing`. ``truths``: the classes by their true labels, whose
-    pairs are the labelled ones; one counts as often as it stands for more than the first one that was labelled by
-    ``chance`` (0 before there is one)."""
+    """The slices in the order in which they began; a slice keeps its place. ``directed`` and ``by_chance`` tell whether
+    labels can be weighted, as in `gates.online.pairing`.
+
+    ``truths``: the classes by their true labels, whose pairs are the labelled ones. Each pair counts ``chance`` over
+    its own inclusion probability; ``chance`` is that of the first pair that was labelled by chance (0 before there is
+    one).
+    """
 
     watched: tuple[Watched, ...] = ()
     directed: bool = False
@@ -144,18 +149,18 @@ class SlicesState:
 
     @property
     def learnt(self) -> float:
-        """The number of labelled disagreements that came together, for the next release."""
+        """The number of labelled disagreements that came together and count as one, for the next release to expect."""
         return self.alike.learnt
 
     @property
     def weighable(self) -> bool:
-        """It is known how many pairs each label stands for."""
+        """Return whether it is known how many pairs each label stands for."""
         return not self.directed or self.by_chance.even
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedSlicesGate:
-    """``named``: slices of the policy, which have gates of their own."""
+    """The gate of accuracy.slices. ``named``: slices of the policy, which have gates of their own."""
 
     policy: WatchedSlicesPolicy
     alpha: float
@@ -189,7 +194,7 @@ class WatchedSlicesGate:
         of_truths = [(_name_of(pair.truth), pair) for pair in apart]
         truths = self._tested(truths, of_truths, after, part * self._harm_at(self.policy.truths_level))
 
-        if timing.labels.hold:  # nothing is concluded from any label now
+        if timing.labels.hold:  # then nothing is concluded from any label
             watched, truths = ([replace(one, peak=0.0) for one in some] for some in (watched, truths))
         after = replace(after, watched=tuple(watched), truths=tuple(truths))
         return after, self._verdict(after, look)
@@ -197,8 +202,8 @@ class WatchedSlicesGate:
     def _counted(
         self, before: Sequence[Watched], counts: Sequence[tuple[str, float, float]], most: int
     ) -> list[Watched]:
-        """With the pairs of a look, by name: those that agree and those that do not. What is new is watched as long as
-        there is a place."""
+        """Return the slices with a look's pairs, given by name: how many agree, and how many do not. A new name is
+        watched as long as there are fewer than ``most``."""
         found, places = list(before), {one.name: place for place, one in enumerate(before)}
         for name, agreed, disagreed in counts:
             if name not in places and len(found) < most:
@@ -214,8 +219,8 @@ class WatchedSlicesGate:
     def _tested(
         self, watched: Sequence[Watched], differing: Sequence[tuple[str, LabelledPair]], after: SlicesState, most: float
     ) -> list[Watched]:
-        """With the labelled pairs of a look in which the versions disagree, by name. ``most``: that evidence may grow
-        by."""
+        """Return the slices with a look's labelled pairs on which the versions disagree, given by name. ``most``: the
+        log evidence by which a look may raise a slice's highest one."""
         bets, weighable, effect = self.policy.bets, after.weighable, after.alike.effect
         by_name: dict[str, list[LabelledPair]] = {}
         for name, pair in differing:
@@ -234,7 +239,7 @@ class WatchedSlicesGate:
             (state.truths, self.policy.truths_level, _SUSPECTED_BY_TRUTH / max(len(state.truths), 1)),
         )
         lost = [one for part, level, _ in parts for one in part if self._is_lost(one, level)]
-        effect = state.alike.seen  # a doubt of the first looks would let a loss pass that is there
+        effect = state.alike.seen  # with the doubt of the first looks a loss that is there would not be suspected
         suspected = [
             one
             for part, _, chance in parts
@@ -258,19 +263,21 @@ class WatchedSlicesGate:
         )
 
     def _is_lost(self, one: Watched, level: float) -> bool:
-        """No exact test is kept for the deadline: all of the level is spent by watching."""
+        """Return whether a slice surely lost more than the guard. No exact test is kept for the deadline: watching
+        spends the whole level."""
         return one.peak >= self._harm_at(level) and self._is_beyond(one)
 
     def _harm_at(self, level: float) -> float:
-        """Return the log evidence that decides, of a slice that has this part of the level."""
+        """Return the log evidence that fails a slice with this part of the gate's level."""
         return -math.log(self.alpha * level) if level else math.inf
 
     def _is_suspected(self, one: Watched, chance: float, effect: float) -> bool:
-        """Return whether a loss beyond the guard may well be there: of ten points, chance may show less than five."""
+        """Return whether a loss beyond the guard may well be there. Half of the guard is enough: by chance a loss of
+        ten points may show as less than five."""
         return one.points >= self.policy.guard_points / 2 and one.p_value(effect) <= chance
 
     def _is_beyond(self, one: Watched) -> bool:
-        """By what was seen."""
+        """Return whether the loss, as measured, is at least the guard."""
         return one.points >= self.policy.guard_points
 
     def _reason(
@@ -300,8 +307,9 @@ def _name_of(truth: str) -> str:
 
 
 def _by_truth(pairs: Sequence[LabelledPair], chance: float) -> list[tuple[str, float, float]]:
-    """The labelled pairs that agree and that do not, by class: those by chance, for labels that were asked for say
-    nothing of how often the versions agree. A class that has no others is there, too."""
+    """Return the labelled pairs by true class: how many agree, and how many do not. Only labels by chance are counted,
+    since directed ones say nothing of how often the versions agree. A class with directed labels alone is there too,
+    with 0."""
     agreed: dict[str, float] = {}
     disagreed: dict[str, float] = {}
     for pair in pairs:

@@ -6,17 +6,19 @@ from typing import Annotated, Final
 from gates.keys import AlphaShare, require
 
 LENGTHS: Final = 3
-"""The slices by the length of the text, of about as many requests each."""
-_TRUTHS_LEVEL: Final = 0.1  # a lost class loses nearly all its answers: little of the level finds that nearly as soon
+"""The number of slices by the length of the text, with about as many requests each."""
+# Of the level, for classes by their true labels. A class that is lost loses nearly all its answers, so little of the
+# level finds the loss nearly as soon.
+_TRUTHS_LEVEL: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedSlicesPolicy:
     """accuracy.slices: accuracy.shadow of every part of the requests with traffic: each class that stable predicts,
-    each third of the lengths, each value of a tag. They are chosen once, by the last sampled answers of stable when
-    the release begins, the most frequent first. The classes that labels name are watched as well, however rare: a
-    class that stable seldom predicts may be lost without any of those slices losing much. What surely lost fails the
-    release; while something is suspected to have lost the release waits, and otherwise for none."""
+    each third of the lengths, each value of a tag. They are chosen once, by the last sampled answers of stable when the
+    release begins, the most frequent first. The classes that labels name are watched as well, however rare: a class
+    that stable seldom predicts may be lost without any of those slices losing much. A slice that surely lost fails the
+    release; while one is suspected of a loss the release waits, and otherwise it waits for none."""
 
     alpha_share: AlphaShare = 0.5
     guard_points: Annotated[float, "never roll back for a smaller loss in a slice, in points of accuracy"] = 5.0
@@ -33,7 +35,7 @@ class WatchedSlicesPolicy:
 
     @property
     def slices_max(self) -> int:
-        """Return how many slices there can be: their part of the level is divided by it."""
+        """Return the largest number of slices, by which their part of the level is divided."""
         return self.classes_max + LENGTHS + self.tags_max
 
     @property

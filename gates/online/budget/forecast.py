@@ -14,7 +14,8 @@ from gates.verdict import Stage
 
 
 def race(asked: Asked[BudgetPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """It fails where the candidate burns ``rollback_burn`` times too fast, and is worse than stable, too."""
+    """Return the race. A failure needs both: the candidate burns ``rollback_burn`` times too fast, and is worse than
+    stable."""
     policy, level = asked.section, asked.levels
     error, failing = traffic.error_ratio, candidate.error_ratio_on(traffic)
     allowed = 1 - policy.objective_ratio

@@ -1,14 +1,14 @@
 """budget.burn: does the candidate spend the error budget faster than the objective allows, and is that its own doing?
 
-Burn 1 spends exactly the budget. In an incident of the whole service every version burns, so where stable served users
-in the same windows the candidate must also be worse than stable by a test (F1, as in ``errors.live``): a candidate that
-either keeps within the budget or is no worse than stable is failed no more often than the level says. After a promotion
-stable's answers to copies stand for it. Windows in which it answered nothing at all have nothing to be compared with: a
-burn of them is a breach, which is told and blames nobody. The two kinds of windows are kept apart, and each has its
-part of the level.
+A burn of 1 spends exactly the budget. In an incident of the whole service every version burns. So where stable served
+users in the same windows, the candidate must also be worse than stable by a test (F1, `gates.stats.ratio`): a candidate
+that either keeps within the budget or is no worse than stable is failed no more often than the level says. After a
+promotion stable's answers to copies take the place of its answers to users. Windows in which stable answered nothing
+have nothing to be compared with: a burn in them is a breach, which is shown and blames nobody. The two kinds of windows
+are judged apart, and each has its part of the level.
 
-All is counted as users got it, by the gateway. This gate can stop a release, and freeze the service; promotion does not
-wait for it.
+Everything is counted as users got it, by the gateway. This gate can stop a release, and freeze the service; promotion
+does not wait for it.
 """
 
 import math
@@ -30,12 +30,12 @@ from gates.stats.watch import LATEST_OF_FEW, RatioWatch, ShareWatch, WatchState,
 from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, of
 
-_ALL = 1 - 1e-9
+_ALL = 1 - 1e-9  # the largest error ratio that can be tested
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The candidate's requests of some windows. ``test`` counts errors, or what caused them."""
+    """The candidate's requests in some windows. ``test`` counts errors or, with ``count_clusters``, their causes."""
 
     test: WatchState = field(default_factory=WatchState)
     errors: int = 0
@@ -53,14 +53,14 @@ class Spent:
         return Spent(test, self.errors + arm.errors)
 
     def __add__(self, other: "Spent") -> "Spent":
-        """The counts of both; evidence does not add up."""
+        """Return the counts of both without their evidence, which does not add up."""
         return Spent(WatchState(arms=self.test.arms + other.test.arms), self.errors + other.errors)
 
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """The answers of a window of so many seconds: ``candidate``'s to users; ``own`` and ``stable``, as they are
-    compared."""
+    """The answers of a window of ``length_s`` seconds: the ``candidate``'s to users; and ``own`` and ``stable``, the
+    candidate's and stable's as they are compared."""
 
     candidate: ArmCounts
     own: ArmCounts | None
@@ -71,15 +71,16 @@ class _Live:
 @quick
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """Live requests: of windows that both versions served, of those that the candidate served alone, and of all."""
+    """Live requests: ``ratio`` and ``beside`` of windows in which stable answered too, ``alone`` of those in which it
+    answered nothing, and ``safe`` of all."""
 
     ratio: WatchState = field(default_factory=WatchState)
     beside: Spent = field(default_factory=Spent)
     stable_errors: int = 0
     alone: Spent = field(default_factory=Spent)
     safe: ShareState = field(default_factory=ShareState)
-    spread: Spread = field(default_factory=Spread)  # of live errors, and of mirrored ones beside stable's
-    mirrored_spread: Spread = field(default_factory=Spread)
+    spread: Spread = field(default_factory=Spread)  # of live errors
+    mirrored_spread: Spread = field(default_factory=Spread)  # of mirrored errors beside stable's
     noise: Noise = field(default_factory=Noise)
 
     @property
@@ -89,12 +90,12 @@ class BudgetState:
 
     @property
     def whole_effect(self) -> float:
-        """The number that come together by all that was seen, for a test of the totals."""
+        """The number of errors that count as one by all that was seen, for a test of the totals."""
         return whole_of(self.spread, self.mirrored_spread)
 
     @property
     def learnt(self) -> float:
-        """The number of errors that came together, for the next release."""
+        """The number of errors that came together and count as one, for the next release to expect."""
         return max(self.spread.learnt, self.mirrored_spread.learnt)
 
     @property
@@ -109,7 +110,8 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True)
 class BudgetGate:
-    """``count_clusters``: the evidence is of ``error_clusters``; the burn that is measured stays that of errors."""
+    """The gate of budget.burn. ``count_clusters``: evidence counts ``error_clusters``; the burn that is measured stays
+    that of errors."""
 
     policy: BudgetPolicy
     alpha: float
@@ -128,7 +130,8 @@ class BudgetGate:
 
     @property
     def _burning(self) -> float:
-        """The error ratio that the candidate is rolled back beyond. Where that is all of the requests, nothing is."""
+        """The error ratio beyond which the candidate is rolled back; where that would be 1 or more, nothing is beyond
+        it."""
         return min(self._allowed * self.policy.rollback_burn, _ALL)
 
     @property
@@ -157,7 +160,7 @@ class BudgetGate:
         return state, self._verdict(state, look, timing)
 
     def _seen(self, spread: Spread, own: ArmCounts | None, stable: ArmCounts | None) -> Spread:
-        """Return the spread after a look of versions side by side; others say nothing of it."""
+        """Return the spread with a look's errors of both versions; unchanged where one of them is missing."""
         if own is None or stable is None:
             return spread
         return spread.add(Arms(self._events(own), own.requests, self._events(stable), stable.requests))
@@ -187,13 +190,13 @@ class BudgetGate:
         return spent.error_ratio / self._allowed
 
     def _burns(self, spent: Spent, effect: float, alpha: float, timing: Timing) -> bool:
-        """Faster than the policy allows by a test."""
+        """Return whether the budget burns faster than the policy allows, by a test."""
         fired = timing.fires(alpha, spent.test.peak, lambda: spent.test.p_value(effect))
         enough = spent.requests >= self.policy.requests_min
         return enough and fired and self._burn(spent) >= self.policy.rollback_burn
 
     def _worse(self, state: BudgetState, effect: float, alpha: float, timing: Timing) -> bool:
-        """Than stable in the same windows."""
+        """Return whether the candidate fails more than stable in the same windows, by a test."""
         return timing.fires(alpha, state.ratio.peak, lambda: state.ratio.p_value(state.noise.effect(effect)))
 
     def _verdict(self, state: BudgetState, look: Look, timing: Timing) -> Verdict:

@@ -1,4 +1,5 @@
-"""The forecast of calibration.shadow: changes of the gap and of the Brier score on one pair are taken as normal."""
+"""The forecast of calibration.shadow: changes of the gap and of the Brier score on one pair are taken to be normally
+distributed."""
 
 import math
 
@@ -13,11 +14,12 @@ from gates.online.calibration_shadow.policy import CalibrationPolicy
 from gates.stats.growth import Growth, walk
 from gates.verdict import Stage
 
-_POINTS = ndtri((np.arange(41) + 0.5) / 41)  # of a normal distribution, each as likely as the others
+_POINTS = ndtri((np.arange(41) + 0.5) / 41)  # of a standard normal distribution, all equally likely
 
 
 def race(asked: Asked[CalibrationPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """Three certificates, of which the one of the gap is of both of its sides, and a third of the rollback level."""
+    """Return the race. A pass needs three certificates: two for both sides of the gap, which share its level, and one
+    for the Brier score. Harm on one side of the gap has a third of the rollback level."""
     policy, level, gap = asked.section, asked.levels, candidate.gap
 
     def bets(step: PlannedStep, spread: float, mean: float, null: float) -> list[Growth]:

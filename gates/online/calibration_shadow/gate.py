@@ -1,19 +1,20 @@
 """calibration.shadow: did the candidate's confidence move away from how often it is right?
 
-On pairs that were labelled by chance (a label asked for because the versions disagreed says nothing of calibration):
-the change of the gap, G = (confidence - correct) of the candidate minus that of stable, in [-2, 2], two-sided; and the
-same with the sign turned below some confidences (the shape), which sees what cancels in the gap. Both are zero in the
-mean for a version that is less accurate, or less sharp, and as well calibrated: the Brier score is not, so it blames
-nobody here. Its paired difference holds promotion where it is large, and is told by its parts (`gates.stats.murphy`).
-The rollback level is divided by three: the gap's two sides, and the mean of the evidence of all shapes.
+Pairs count if they were labelled by chance: a label asked for because the versions disagreed says nothing of
+calibration. G is the change of the gap on one pair: (confidence - correct) of the candidate minus that of stable, in
+[-2, 2], tested two-sided. The shape is the same with the sign turned below some confidences; it shows what cancels in
+the gap. Both have mean zero for a candidate that is less accurate, or less sharp, but as well calibrated. The Brier
+score has not, so it blames nobody here: a large rise of it, by pairs, holds promotion, and the sentence gives its parts
+(`gates.stats.murphy`). The rollback level is divided by three: for the gap's two sides, and for the mean of the
+evidence of all shapes.
 
-A candidate that moves the gap *towards* zero does no harm, so a failure on the gap also needs the candidate's own gap
-to be the larger one, and one on the shape its miscalibration by bands of confidence; and its own gap within the margin
-certifies as well as an unchanged one.
+A candidate that moves the gap *towards* zero does no harm. So a failure on the gap also needs the candidate's own gap
+to be larger than stable's, and a failure on the shape needs its miscalibration by bands of confidence to be larger. An
+own gap within the margin passes as well as an unchanged one.
 
-Pairs that were likelier to be labelled than others count one over their probability. Where the policy says the smallest
-one of the design, each bet is scaled by it over the pair's own; where it is only seen, evidence comes from sums that do
-not depend on it (`gates.stats.uneven`), and the shape is not looked at.
+A pair counts one over its inclusion probability. Where the policy declares the smallest probability, each bet is scaled
+by it over the pair's own. Where the smallest is only seen, evidence comes from sums that do not depend on it
+(`gates.stats.uneven`), and the shape is not tested.
 """
 
 import math
@@ -40,11 +41,11 @@ from gates.verdict import Interval, Limit, Rule, Stage, Verdict
 from gates.wording import more, set_aside, weighed
 
 Sided = TypeVar("Sided", Values, Drawn)
-"""Values, or sums over them: what has a mirror image."""
+"""Values, or sums over values: both can be negated."""
 
-_CHANGE_SPAN = 2.0  # of G and of the Brier difference
-_FIRST_LOOKS = 3.2  # all labels tell of confidences, so that fewer looks show how they come
-_GAP_SPAN = 1.0  # of one version's own gap
+_CHANGE_SPAN = 2.0  # largest size of G, and of the Brier difference
+_FIRST_LOOKS = 3.2  # fewer than usual leave doubt: every label tells of confidence, so it shows sooner how values come
+_GAP_SPAN = 1.0  # largest size of one version's own gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,13 @@ class CalibrationGate:
         )
 
     def _weighable(self, sums: Sums) -> bool:
-        """One by one: the smallest probability is the declared one, or all are the same."""
+        """Return whether each pair can be weighted by itself: all probabilities are the same, or none is below the
+        declared one."""
         return sums.chances.even or sums.chances.least == self.policy.inclusion_probability_min
 
     def _from_sums(self, before: CalibrationState, sums: Sums) -> CalibrationState:
-        """Evidence of an earlier look counts on only if it knew of the same smallest probability."""
+        """Return the state with evidence from sums. Evidence of earlier looks counts on only if it rested on the same
+        smallest probability."""
         kept = sums.chances.least == before.sums.chances.least and not self._weighable(before.sums)
         start = self.start()
         asked = zip(self._questions(before if kept else start), _sides(sums.change, sums.own, sums.brier), strict=False)
@@ -123,7 +126,8 @@ class CalibrationGate:
         return replace(counted, change=before.change, own=before.own, brier=before.brier)
 
     def _without_few(self, found: Sequence[BetState], sums: Sums) -> list[BetState]:
-        """Return what tells of harm, by the labels that are left where the few least likely ones are set aside too."""
+        """Return the tests found, those of harm with the evidence without the few least likely labels, where that is
+        more."""
         change, tolerance = sums.graded_change.kept, self.policy.tolerance_gap
         raised = list(found)
         for place, sample in enumerate((change.sample, -change.sample)):
@@ -132,7 +136,8 @@ class CalibrationGate:
         return raised
 
     def _questions(self, state: CalibrationState) -> list[tuple[MeanTest, BetState]]:
-        """In the order of ``_of``, and of ``_sides`` and the shapes."""
+        """Return each test and its state, in the order of the values of ``_sides`` and the shapes, in which ``_of``
+        reads them."""
         policy, harm, safe, own = self.policy, state.harm_gap, state.safe_change, state.safe_own
         harmful, changed = self._test(policy.tolerance_gap), self._test(-policy.margin_gap)
         itself = self._test(-policy.margin_gap, _GAP_SPAN)
@@ -145,14 +150,15 @@ class CalibrationGate:
         ]
 
     def _means(self, state: CalibrationState) -> tuple[float, float, float]:
-        """Return the means of the change, of the candidate's own gap, and of the Brier difference."""
+        """Return the means of G, of the candidate's own gap, and of the Brier difference."""
         sums = state.sums
         if self._weighable(sums):
             return state.change.mean(_CHANGE_SPAN), state.own.mean(_GAP_SPAN), state.brier.mean(_CHANGE_SPAN)
         return sums.change.mean, sums.own.mean, sums.brier.mean
 
     def _kept_means(self, state: CalibrationState) -> tuple[float, float, float]:
-        """The same, the first two without the few labels that are set aside."""
+        """Return the means of G and of the candidate's own gap, both without the few labels that are set aside, and of
+        the Brier difference."""
         sums = state.sums
         if self._weighable(sums) or not sums.aside:
             return self._means(state)
@@ -194,8 +200,8 @@ class CalibrationGate:
     def _limits(
         self, outcome: Outcome, shape: Shape, means: tuple[float, float, float], *, gap_worse: bool
     ) -> tuple[Limit, ...]:
-        """Return what decided: of a pass both that the gap is held, against stable or by itself, and that the Brier
-        score is."""
+        """Return the limits that decided; of a pass both that of the gap, against stable or by itself, and that of the
+        Brier score."""
         policy, (change, own, brier) = self.policy, means
         if outcome is Outcome.FAIL and gap_worse:
             return (Limit(Rule.GUARD, policy.guard_gap, abs(change), "confidence gap"),)
@@ -217,9 +223,10 @@ class CalibrationGate:
         return abs(shape.change) >= self.policy.guard_gap and candidate.reliability > stable.reliability
 
     def _harm_at(self, state: CalibrationState) -> float:
-        """Return the log evidence that fails. No exact test exists for these means, so all of the level is spent by
-        watching. Of texts that are alike (`gates.stats.alike`) as many times as much is asked for."""
-        if not state.alike.could_have_decided:  # what loses accuracy is too sure as well, and blamed for the loss
+        """Return the log evidence that fails; infinite as long as too few labels came. No exact test exists for these
+        means, so watching spends the whole level. Where texts that are alike come together (`gates.stats.alike`),
+        proportionally more is needed."""
+        if not state.alike.could_have_decided:  # what loses accuracy is too sure as well: accuracy may decide first
             return math.inf
         return state.alike.doubted(_FIRST_LOOKS) * math.log(3 / self.alpha)
 
@@ -286,8 +293,8 @@ def _rights(pairs: Sequence[LabelledPair], *, of_candidate: bool) -> Values:
 
 
 def _sides(change: Sided, own: Sided, brier: Sided) -> list[Sided]:
-    """Return what each question is about: a mean that is too high, and its mirror image. The Brier score's is only that
-    it did not rise."""
+    """Return the values that each test reads, in order: of each mean the values, and the values negated, for a mean
+    that is too high or too low. The Brier difference is there negated only: the test is that it did not rise."""
     return [change, -change, change, -change, own, -own, -brier]
 
 

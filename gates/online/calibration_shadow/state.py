@@ -1,4 +1,4 @@
-"""The memory of calibration.shadow."""
+"""The state of calibration.shadow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,20 +15,21 @@ from gates.stats.weighted import Drawn
 @quick
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Two tests, of a mean that is too high and of one that is too low."""
+    """The states of two tests: of a mean that is too high, and of one that is too low."""
 
     high: BetState
     low: BetState
 
     @property
     def weaker(self) -> float:
-        """Evidence that the mean is neither."""
+        """The smaller log evidence of the two: that of both claims together."""
         return min(self.high.peak, self.low.peak)
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The same values by how likely each pair was to be labelled."""
+    """Sums of the change of the gap, of the candidate's own gap and of the Brier difference, by inclusion
+    probability."""
 
     chances: Chances = field(default_factory=Chances)
     graded_change: Graded = field(default_factory=Graded)
@@ -66,10 +67,10 @@ def _all(graded: Graded) -> Drawn:
 @quick
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The miscalibration above each edge minus that below it, by which two that cancel are seen.
+    """The miscalibration above each edge of confidence minus that below it, which shows two that cancel in the mean.
 
-    ``sides``: of each edge. ``peak``: the highest log evidence so far of the mean over all of them. The bands, between
-    the edges, are of each version's own answers, by its own confidence.
+    ``sides``: the tests of each edge. ``peak``: the highest log evidence so far, as the mean over all of them.
+    ``stable`` and ``candidate``: the version's own answers in bands between the edges, by its own confidence.
     """
 
     sides: tuple[Sides, ...]
@@ -79,33 +80,34 @@ class Shape:
 
     @property
     def edge(self) -> int:
-        """The place of the edge at which the evidence is strongest."""
+        """The index of the edge at which the evidence is strongest."""
         strongest = [max(*sides.high.log_capital, *sides.low.log_capital) for sides in self.sides]
         return max(range(len(strongest)), key=strongest.__getitem__)
 
     def above(self, bands: Sequence[Band]) -> float:
-        """The mean miscalibration of a version's answers above that edge."""
+        """Return the mean miscalibration of a version's answers above the edge with the strongest evidence."""
         return mean_miscalibration(bands[self.edge + 1 :])
 
     def below(self, bands: Sequence[Band]) -> float:
-        """The same below it."""
+        """Return the mean miscalibration of a version's answers below the edge with the strongest evidence."""
         return mean_miscalibration(bands[: self.edge + 1])
 
     @property
     def change(self) -> float:
-        """By how much the difference of both, each with its share of the answers, is the candidate's more than
+        """The candidate's miscalibration above that edge minus that below it, each times its share of the answers, less
         stable's."""
         own, other = (_contrast(bands, self.edge) for bands in (self.candidate, self.stable))
         return own - other
 
 
 def log_evidence(every: Sequence[Sides]) -> float:
-    """Log evidence that at some edge the change is beyond its tolerance: the mean over edges, sides and bets."""
+    """Return the log evidence that at some edge the change is beyond its tolerance: the mean over edges, sides and
+    bets."""
     return log_mean_exp([log for sides in every for log in (*sides.high.log_capital, *sides.low.log_capital)])
 
 
 def mean_miscalibration(bands: Sequence[Band]) -> float:
-    """The mean of confidence minus correctness; 0 of nothing."""
+    """Return the mean of confidence minus correctness over the bands; 0 where they are empty."""
     weight = sum(band.weight for band in bands)
     return sum(band.miscalibration for band in bands) / weight if weight else 0.0
 
@@ -132,5 +134,5 @@ class CalibrationState:
 
     @property
     def learnt(self) -> float:
-        """The number of labelled pairs that came together, for the next release."""
+        """The number of labelled pairs that came together and count as one, for the next release to expect."""
         return self.alike.learnt

@@ -6,12 +6,12 @@ from typing import Final
 from gates.online.calibration_shadow.state import Shape
 from gates.stats.murphy import murphy
 
-_TOLD: Final = 0.005  # a smaller change of the Brier score is told without its parts
+_TOLD: Final = 0.005  # a smaller change of the Brier score is shown without its parts
 
 
 def brier_told(brier: float, shape: Shape) -> str:
-    """The change of the Brier score; where it is large, what of the answered class's miscalibration, accuracy and
-    sharpness make."""
+    """Return words for the change of the Brier score; where it is large, with the parts of it that come from the
+    answered class's miscalibration, accuracy and sharpness."""
     seen = f"Brier score {brier:+.3f}"
     if abs(brier) < _TOLD or not any(band.count for band in shape.candidate):
         return seen
@@ -23,7 +23,7 @@ def brier_told(brier: float, shape: Shape) -> str:
 
 
 def shape_told(shape: Shape, edges: Sequence[float]) -> str:
-    """The sentence of a failure where miscalibrations cancel in the mean."""
+    """Return the sentence of a failure where miscalibrations cancel in the mean."""
     above, below = shape.above(shape.candidate), shape.below(shape.candidate)
     return (
         "The candidate's confidence got worse where it is right on average: confidence minus accuracy is "

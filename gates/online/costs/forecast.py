@@ -1,4 +1,5 @@
-"""The forecast of cost.shadow: every mistake is taken for the dearest, so that it takes the longest."""
+"""The forecast of cost.shadow: every mistake is taken to cost as much as the dearest, which takes the longest to
+settle."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ _SPAN = Span(-1.0, 1.0)
 
 
 def race(asked: Asked[CostPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """The race of the labelled disagreements."""
+    """Return the race of the labelled disagreements."""
     policy, level, loss = asked.section, asked.levels, candidate.loss_of_all(traffic)
     apart = max(traffic.disagreement_ratio, loss)
     margin, guard = policy.margin_points / 100, policy.guard_points / 100

@@ -1,11 +1,12 @@
-"""cost.shadow: what answers to the same request cost, by both versions.
+"""cost.shadow: what both versions' answers to the same request cost.
 
-D is the cost of the candidate's answer minus that of stable's, over the dearest mistake: in [-1, 1], and 0 where both
-say the same, whatever the truth is. So labels asked for by disagreement serve as they do for accuracy: evidence of harm
-is of the labelled disagreements, and a rise of the margin is one of ``margin / share`` among them, where so large a
-share disagrees at most. Sums of D, each over the probability of its label, are all that is remembered
-(`gates.stats.uneven`). A certificate is of all labels so far, and not of what the first ones showed once.
-Texts that are alike cost more or less together, so evidence is divided by how many of them come (`gates.stats.alike`).
+D is the cost of the candidate's answer minus that of stable's, over the cost of the dearest mistake: in [-1, 1], and 0
+where both give the same answer, whatever the truth is. So directed labels serve as they do for accuracy: evidence of
+harm is of the labelled disagreements, and a rise by the margin over all pairs is at least one by ``margin / share``
+among the disagreements, where ``share`` is an upper bound on their share. Only sums of D, each over the inclusion
+probability of its label, are remembered (`gates.stats.uneven`). A certificate rests on all labels so far, and not on
+what the first ones showed once. Costs of texts that are alike change together, so evidence is divided by how many of
+them count as one (`gates.stats.alike`).
 """
 
 import math
@@ -28,12 +29,13 @@ from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import more, nearest_name, pct, perhaps, quoted_name, set_aside
 
 _SPAN = Span(-1.0, 1.0)  # of D
-_SHARE_WEIGHT = 0.1  # of a certificate's level: that the share of disagreements is bounded
-_NEVER = 1e-9
+_SHARE_WEIGHT = 0.1  # of a certificate's level: for the bound on the share of disagreements
+_NEVER = 1e-9  # the least share that is divided by
 
 
 def unknown_class(names: Sequence[str], look: Look, key: str) -> str | None:
-    """The sentence of a gate whose policy names a class that neither version has; None where all are known."""
+    """Return the sentence of a gate whose section ``key`` of the policy names a class that neither version has; None
+    where all are known."""
     unknown = next((name for name in names if look.classes and name not in look.classes), None)
     if unknown is None:
         return None
@@ -44,14 +46,16 @@ def unknown_class(names: Sequence[str], look: Look, key: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class CostState:
-    """``apart``: D of the labelled pairs that disagree, by how likely each label was. ``labels``: of all pairs."""
+    """``apart``: D of the labelled pairs that disagree, by inclusion probability. ``by_chance``: the probabilities of
+    the labels that were not directed. ``labels``: the number of labelled pairs; ``dearer`` and ``cheaper``: those with
+    D above and below 0."""
 
     apart: Graded = field(default_factory=Graded)
     chances: Chances = field(default_factory=Chances)
     by_chance: Chances = field(default_factory=Chances)
     directed: bool = False
     disagreement: ShareState = field(default_factory=ShareState)
-    counted: bool = False  # the looks tell of pairs, labelled or not
+    counted: bool = False  # looks tell the number of all pairs, labelled or not
     labels: int = 0
     dearer: int = 0
     cheaper: int = 0
@@ -60,12 +64,12 @@ class CostState:
 
     @property
     def learnt(self) -> float:
-        """The number of labelled disagreements that came together, for the next release."""
+        """The number of labelled disagreements that came together and count as one, for the next release to expect."""
         return self.alike.learnt
 
     @property
     def weighable(self) -> bool:
-        """It is known how many pairs each label stands for."""
+        """Return whether it is known how many pairs each label stands for."""
         return not self.directed or self.by_chance.even
 
     @property
@@ -109,7 +113,7 @@ class CostGate:
         probabilities = [pair.inclusion_probability for pair in differing]
         agreed, disagreed = look.pairs_agreed, look.pairs_disagreed
         counted = state.counted or agreed + disagreed > 0
-        if not counted:  # nobody tells of pairs without a label: those that have one stand for all
+        if not counted:  # looks tell of labelled pairs alone, which then stand for all
             agreed, disagreed = len(look.pairs) - len(differing), len(differing)
         alike = seen(expected(state.alike, look, self.name), changes, differing, look, self.incident_s)
         before, chances = state, state.chances.add(probabilities)
@@ -133,7 +137,8 @@ class CostGate:
         return replace(state, peak_harm=state.alike.raised(before.alike, peak, harm, self.alpha))
 
     def _log_harm(self, state: CostState) -> float:
-        """Log evidence against "the cost did not rise"; also without the few least likely labels, if there are any."""
+        """Return the log evidence against "the cost did not rise": with all labels or, where that is more, without the
+        few least likely ones."""
         kept = state.apart.kept
 
         def against(sample: Drawn, least: float) -> float:
@@ -146,18 +151,19 @@ class CostGate:
         return max(found, against(kept.sample, kept.least) + FLOOR_LOG_WEIGHT)
 
     def _log_safe(self, state: CostState) -> list[float]:
-        """Log capital of each bet against a rise of the margin or more."""
+        """Return the log capital of each bet against "the cost rose by the margin or more"."""
         among = min(self.policy.margin_points / 100 / max(self._share_max(state), _NEVER), 1 - _NEVER)
         logs = log_capitals(-state.sample, state.chances.least, -among, _SPAN, self.policy.bets)
         return divided(logs, state.alike.effect)
 
     def _share_max(self, state: CostState) -> float:
-        """Return what the share of disagreements is at most."""
+        """Return an upper bound on the share of disagreements."""
         seen = state.disagreement
         return seen.interval(_SHARE_WEIGHT * self.promotion_alpha)[1] if seen.total else 1.0
 
     def _verdict(self, state: CostState, look: Look, hold: str) -> Verdict:
-        """``hold``: why nothing is concluded from any label now."""
+        """Return the verdict. ``hold``: why nothing is concluded from any label now, as a sentence; empty where there
+        is no reason."""
         policy, kept = self.policy, state.apart.kept
         points = 100 * kept.sample.mean * state.disagreement.share if kept.sample.count else 0.0
         pairs, fired = state.disagreement.total, state.peak_harm >= math.log(1 / self.alpha)
@@ -192,7 +198,8 @@ class CostGate:
         return Limit(Rule.MARGIN, self.policy.margin_points, points, "points of cost")
 
     def _agrees(self, state: CostState) -> bool:
-        """Return whether the versions disagree on so few requests that no mistakes among them cost the margin."""
+        """Return whether the versions disagree on so few requests that the cost cannot rise by the margin, whatever the
+        truth is."""
         return self._share_max(state) < self.policy.margin_points / 100
 
     def _is_certified(self, state: CostState) -> bool:

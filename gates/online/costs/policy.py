@@ -51,7 +51,8 @@ class CostPolicy:
         return max([self.wrong, *(row.cost for row in self.rows)])
 
     def change(self, truth: str, stable: str, candidate: str) -> float:
-        """Return what the candidate's answer costs beyond stable's, over the dearest mistake: from -1 to 1."""
+        """Return the cost of the candidate's answer minus that of stable's, over the cost of the dearest mistake: from
+        -1 to 1."""
         return (self._cost(truth, candidate) - self._cost(truth, stable)) / self.dearest
 
     def _cost(self, truth: str, answer: str) -> float:

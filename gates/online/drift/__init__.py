@@ -1,1 +1,1 @@
-"""Warnings that ask for labels: the versions disagree, answer otherwise, or see what was not seen before."""
+"""Warnings that ask for labels: the versions disagree, answer differently, or get requests unlike those before."""

@@ -1,6 +1,6 @@
-"""agreement.shadow: on how many mirrored requests do the versions say something else?
+"""agreement.shadow: on how many mirrored requests do the versions give different answers?
 
-A warning that asks for labels: where they disagree is where a loss of accuracy can be. Few disagreements certify
+A warning that asks for labels: only where the versions disagree can accuracy have been lost. Few disagreements certify
 accuracy without any label, which ``accuracy.shadow`` takes into account by itself.
 """
 

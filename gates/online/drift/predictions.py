@@ -1,4 +1,4 @@
-"""drift.classes and drift.confidence: does the candidate answer otherwise than stable?"""
+"""drift.classes and drift.confidence: does the candidate answer differently from stable?"""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,8 @@ from gates.online.drift.policy import DriftPolicy
 
 
 def prediction_gates(policy: DriftPolicy) -> Iterator[DistanceGate]:
-    """Predicted classes and confidences, version against version: a warning that asks for labels."""
+    """Yield the gates of predicted classes and of confidences, version against version: they warn and ask for
+    labels."""
     rows = (("classes", "class_counts", "Predicted classes"), ("confidence", "confidence_counts", "Confidences"))
     for name, field, what in rows:
         alarm = "label some of the requests to learn whether that is for the better"

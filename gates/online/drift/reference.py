@@ -1,7 +1,8 @@
-"""reference.*: does the service still see what it saw before the release?
+"""reference.*: are the service's requests and answers like those before the release?
 
-Stable's live traffic now against its own traffic in the time before. Drift of that kind meets both versions alike: it
-says nothing of the candidate, and neither holds nor fails a release. It asks for labels, and perhaps for retraining.
+Stable's live traffic now is compared with its own traffic in the time before. Such drift affects both versions alike:
+it says nothing of the candidate, and neither holds nor fails a release. The warning asks for labels, and perhaps for
+retraining.
 """
 
 import math
@@ -21,8 +22,9 @@ Counts = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceState:
-    """``blocks``: of the reference, not yet compared. ``waiting``: counts now, not yet compared. ``compared``: now
-    against the reference; once no block is left, it is added to without further evidence."""
+    """``blocks``: those of the reference that are not yet compared. ``waiting``: counts since the release began that
+    are not yet compared. ``compared``: counts since then against the reference; once no block is left, further counts
+    are added without evidence."""
 
     blocks: tuple[Counts, ...] = ()
     known: int = 0  # observations in the whole reference
@@ -33,8 +35,8 @@ class ReferenceState:
         return ReferenceState(blocks, sum(map(sum, blocks)))
 
     def add(self, now: Counts, at_least: int) -> "ReferenceState":
-        """One look's counts. They are compared with the next block once there are as many as it has, or ``at_least``;
-        a block is used once, as both sides of an e-value have to be new."""
+        """Return the state with one look's counts. They are compared with the next block once there are as many as it
+        has, or ``at_least``. A block is used once, as both sides of an e-value have to be new."""
         state = replace(self, waiting=(0,) * len(now)) if len(now) != len(self.waiting) else self
         waiting = tuple(map(int.__add__, state.waiting, now))
         block = state.blocks[0] if state.blocks else (0,) * len(now)
@@ -48,7 +50,7 @@ class ReferenceState:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceGate:
-    """``field`` of ``Profile`` says which counts are compared. Always advisory."""
+    """The gate of one kind of counts, always advisory. ``field``: the attribute of `Profile` that has them."""
 
     policy: DriftPolicy
     name: str

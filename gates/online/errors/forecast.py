@@ -14,12 +14,12 @@ from gates.verdict import Stage
 
 
 def in_shadow(asked: Asked[ShadowErrorsPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """The race of mirrored requests."""
+    """Return the race of mirrored requests."""
     return _race(asked, Stage.SHADOW, traffic, candidate)
 
 
 def live(asked: Asked[LiveErrorsPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """The race of live requests, with mirrored ones as evidence for its certificates."""
+    """Return the race of live requests, with mirrored ones as evidence for its certificates."""
     return _race(asked, Stage.LIVE, traffic, candidate)
 
 
@@ -31,13 +31,13 @@ def _race(
     own = traffic.to_candidate if stage is Stage.LIVE else traffic.mirrored
 
     def all_own(step: PlannedStep) -> float:
-        """Mirrored requests certify live ones too."""
+        """Return the candidate's requests per second that may certify: mirrored ones certify live ones too."""
         return traffic.mirrored(step) + (traffic.to_candidate(step) if stage is Stage.LIVE else 0.0)
 
     effect = traffic.error_effect
 
     def compared(step: PlannedStep, requests: float) -> tuple[float, float, float]:
-        """Return errors a second of each, and the candidate's share."""
+        """Return the errors per second of the candidate and of stable, and the candidate's share of the requests."""
         stable = traffic.to_stable(step)
         share = requests / (requests + stable) if requests + stable else 0.0
         return requests * failing, stable * error, share

@@ -1,12 +1,12 @@
 """errors.shadow and errors.live: does the candidate fail more requests than the stable version?
 
-It fails on a ratio of the error rates above the guard (F1). It passes on either of two certificates, and says which:
-the ratio is below the margin, or, where errors are too few to compare, the candidate's error ratio is below the
-ceiling. Each has half of the promotion level.
+Each fails on a ratio of the error rates above the guard (F1, `gates.stats.ratio`). Each passes on either of two
+certificates, and says which: the ratio is below the margin; or, where errors are too few to compare, the candidate's
+error ratio is below the ceiling. Each certificate has half of the promotion level.
 
-Errors that come together count as fewer (`gates.stats.spread`). How they come is seen soonest where there are most: on
-mirrored requests, and in stable's own errors beside them. What two parts of stable are apart is no difference of the
-versions (`gates.stats.noise`).
+Errors that come together count as fewer (`gates.stats.spread`). That is seen soonest where errors are most: on mirrored
+requests, with stable's own errors beside them. A difference no larger than that between parts of stable proves nothing
+(`gates.stats.noise`).
 """
 
 import math
@@ -29,8 +29,8 @@ from gates.stats.watch import LATEST_OF_FEW, RatioWatch, WatchState, cap_of
 from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import clustered, more, of, pct, times
 
-SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # of the margin: what the certificate of the ratio bets on
-# Of the log evidence that decides, that one incident may add: none promotes alone.
+SAFER = (0.1, 0.2, 1 / 3, 0.5, 0.7)  # times the margin: the ratios that the certificate bets on
+# The part of the deciding log evidence that one incident may add, so that none promotes alone.
 SAFETY_OF_ONE_INCIDENT = 1 / 3
 
 
@@ -39,7 +39,7 @@ SAFETY_OF_ONE_INCIDENT = 1 / 3
 class ErrorsState:
     """``harm`` compares this stage's own traffic; ``ratio`` and ``share`` hold all evidence that may certify.
 
-    ``spread`` is of all evidence, ``own_spread`` of this stage's.
+    ``spread``: how errors come together in all evidence; ``own_spread``: in this stage's own, where the stage is live.
     """
 
     harm: WatchState
@@ -47,25 +47,25 @@ class ErrorsState:
     share: ShareState = field(default_factory=ShareState)
     bounds: RatioBounds = field(default_factory=RatioBounds)
     requests: int = 0  # of this stage's own traffic
-    replayed: int = 0  # recorded requests that the candidate was asked again, up to the last look
-    replaying: bool = False  # some of them since the look before that
+    replayed: int = 0  # recorded requests that the candidate was sent so far
+    replaying: bool = False  # some of these at the last look
     spread: Spread = field(default_factory=Spread)
     own_spread: Spread = field(default_factory=Spread)
     noise: Noise = field(default_factory=Noise)
 
     @property
     def together(self) -> float:
-        """The number of errors that come together."""
+        """The number of errors that come together, and count as one."""
         return max(self.spread.sudden, self.own_spread.at_once)
 
     @property
     def learnt(self) -> float:
-        """The number of errors that came together, for the next release."""
+        """The number of errors that came together and count as one, for the next release to expect."""
         return max(self.spread.learnt, self.own_spread.learnt)
 
     @property
     def found(self) -> Found | None:
-        """Return how they come; None before the first."""
+        """Return how errors come together, and how far parts of stable differ; None before the first error."""
         return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property
@@ -79,17 +79,17 @@ class ErrorsState:
 
     @property
     def whole_effect(self) -> float:
-        """The number that count as one by all that was seen, for a test of the totals."""
+        """The number of errors that count as one by all that was seen, noise included, for a test of the totals."""
         return self.noise.effect(self.whole)
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorsGate:
-    """One gate for either stage; the live one takes mirrored traffic as evidence for its certificates too.
+    """The gate of either stage; the live one takes mirrored traffic as evidence for its certificates too.
 
-    The live one compares what users got of both versions; once the candidate serves everybody, stable's answers to
-    copies stand for it. Copies that nobody waits for are counted by the replica that answers them, and compared with
-    what stable's replica counted.
+    The live gate compares what users got of both versions; once the candidate serves everybody, stable's answers to
+    copies take the place of its answers to users. Copies for which no user waits are counted by the replica that
+    answers them, and compared with what stable's replicas counted.
     """
 
     policy: ShadowErrorsPolicy | LiveErrorsPolicy
@@ -105,7 +105,7 @@ class ErrorsGate:
 
     @property
     def sources(self) -> frozenset[str]:
-        """Without copies, which the live gate can do without, it needs the gateway's counts alone."""
+        """The sources that are needed: the live gate can do without copies, and needs the gateway's counts alone."""
         return frozenset({GATEWAY if self.stage is Stage.LIVE else METRICS})
 
     @property
@@ -123,12 +123,12 @@ class ErrorsGate:
 
     def look(self, state: ErrorsState, look: Look, timing: Timing) -> tuple[ErrorsState, Verdict]:
         stable, own = look.got if self.stage is Stage.LIVE else (look.stable, look.shadow)
-        # Of copies it sees nothing of users' errors, and would keep what it was told for good.
+        # The shadow gate never adds to ``own_spread``: an expectation put there would stay for good.
         spreads = ("spread", "own_spread") if self.stage is Stage.LIVE else ("spread",)
         state = as_begun(state, look, self.name, *spreads)
         again = look.replayed.requests if look.replayed is not None else 0
-        # One after the other, and only what stable could answer: of users' requests that certifies nothing. What was
-        # asked may be scraped a look late.
+        # Requests are replayed one after the other, and only those that stable could answer, so they certify nothing of
+        # users' requests. Their counts may be scraped one look late.
         copies = None if self.stage is Stage.LIVE and (again or state.replaying) else look.shadow
         seen = [arm for arm in (copies, own if self.stage is Stage.LIVE else None) if arm is not None]
         before, beside = look.compared if self.stage is Stage.LIVE else (stable, own)
@@ -162,7 +162,8 @@ class ErrorsGate:
         return following, self._verdict(following, look, timing)
 
     def _arms(self, candidates: list[ArmCounts], stable: ArmCounts | None) -> Arms:
-        """Return what is compared: errors, or where several come of one cause those causes."""
+        """Return the events of the candidate, summed, and of stable: errors or, with ``count_clusters``, their
+        causes."""
         own = [self._events(arm) for arm in candidates]
         return Arms(sum(one for one, _ in own), sum(of for _, of in own), *(self._events(stable) if stable else (0, 0)))
 
@@ -213,9 +214,11 @@ class ErrorsGate:
         return Limit(Rule.MARGIN, self.policy.margin_ratio, ratio, "times")
 
     def _certificate(self, state: ErrorsState) -> tuple[str, Limit] | None:
-        """Return what all that was seen excludes, and by which limit: evidence of early looks counts as what is known
-        by now of how errors come together. What stable differs by from itself is in the looks' own share, and in no
-        share of the candidate alone."""
+        """Return what is excluded, in words, and the limit that this rests on; None where nothing is.
+
+        Evidence of early looks is divided by what is known by now of how errors come together. The noise of stable
+        divides the evidence of the ratio look by look; it does not bear on the error ratio of the candidate alone.
+        """
         threshold, effect = math.log(2 / self.promotion_alpha), state.whole
         ratio = state.ratio.estimate()
         shown = state.ratio.log_evidence(effect) >= threshold

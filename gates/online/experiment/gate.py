@@ -18,7 +18,8 @@ _RATIOS = RatioTest(1.0, (0.5, 2 / 3, 0.8, 1.25, 1.5, 2.0))
 
 @dataclass(frozen=True, slots=True)
 class RealisedShare:
-    """``requests`` by version against what the configured shares make of them."""
+    """``requests``: those of each version, tested against the configured shares; ``last_share``: the candidate's
+    configured share at the last look."""
 
     requests: RatioState
     last_share: float = 0.0
@@ -26,10 +27,11 @@ class RealisedShare:
 
 @dataclass(frozen=True, slots=True)
 class ShareGate:
-    """Sample-ratio mismatch, of requests as the gateway dealt them: a replica that was down has none of its own.
+    """The gate of experiment.ratio: a test for sample-ratio mismatch, of requests as the gateway dealt them, since a
+    replica that was down counted none.
 
-    The first window at a new share is left out: part of it was served at the old one. Nothing is concluded where users
-    keep to a version: then requests are dealt by user, and few users send most of them.
+    The first window at a new share is left out: part of it was served at the old share. Nothing is concluded where
+    users stick to a version: then requests are dealt by user, and few users send most of them.
     """
 
     policy: ExperimentPolicy
@@ -85,7 +87,8 @@ class ShareGate:
 
 
 def inputs_gate(policy: ExperimentPolicy) -> DistanceGate:
-    """Token lengths, version against version: different inputs are a broken experiment."""
+    """Return the gate of experiment.inputs: token lengths, version against version. If they differ, the experiment is
+    broken."""
     alarm = "the versions do not see the same traffic, so the experiment is broken"
     return DistanceGate(
         "experiment.inputs", "token_counts", "Input lengths", alarm, policy.alpha, policy.inputs_guard,

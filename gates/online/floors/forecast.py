@@ -1,4 +1,5 @@
-"""The forecast of a floor of a class: half as many mistakes as are allowed, or as many more as are lost."""
+"""The forecast of a floor of a class: the candidate is taken to make half of the mistakes that are allowed, plus its
+loss."""
 
 from gates.forecast.candidate import Candidate
 from gates.forecast.growths import of_losses, of_share
@@ -15,7 +16,7 @@ _USUAL = 0.5  # of what is allowed: a floor that the service keeps well
 
 
 def race(asked: Asked[FloorPolicy], traffic: Traffic, candidate: Candidate) -> Race:
-    """It fails where both are shown: that the floor is missed, and that stable does better."""
+    """Return the race of a floor. A failure needs both: the floor is missed, and stable does better."""
     policy, level = asked.section, asked.levels
     share = traffic.slice_named(f"{CLASS}:{policy.label}").share_ratio
     part = share if policy.is_recall else 1 - share

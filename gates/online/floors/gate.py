@@ -1,10 +1,10 @@
-"""One floor of a class, by labels given by chance: the share of its mistakes against a ceiling, by tests that may be
-looked at all the time.
+"""The gate of one floor of a class: the share of mistakes among labels given by chance, against a ceiling, by tests
+that may be looked at at any time.
 
-An absolute floor would roll back an equal candidate of a service that misses it already. So a failure needs both: the
-floor is surely missed, and the candidate surely makes more of these mistakes than stable does on the same requests.
-Where stable misses it just as much nobody is blamed, and promotion waits. Texts that are alike are mistaken together,
-so that evidence is divided by how many of them come (`gates.stats.alike`).
+A floor alone would roll back an equal candidate of a service that already misses it. So a failure needs both: the floor
+is surely missed, and the candidate surely makes more of these mistakes than stable does on the same requests. Where
+stable misses the floor just as much, nobody is blamed and promotion waits. Texts that are alike are mistaken together,
+so evidence is divided by how many of them count as one (`gates.stats.alike`).
 """
 
 import math
@@ -28,13 +28,14 @@ from gates.stats.weighted import Drawn
 from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import more, of, weighed
 
-_SHARE, _LOSS = Span(0.0, 1.0), Span(-1.0, 1.0)
+_SHARE, _LOSS = Span(0.0, 1.0), Span(-1.0, 1.0)  # of a mistake, and of the candidate's minus stable's
 
 
 @dataclass(frozen=True, slots=True)
 class FloorState:
-    """``mistakes``: the candidate's among the labels that bear on the floor; ``changes``: +1 where the candidate alone
-    made one, -1 where stable alone did. Peaks are the highest log evidence so far."""
+    """The labels that bear on the floor. ``mistakes``: the candidate's among them; ``stable``: the number of stable's;
+    ``changes``: +1 where only the candidate made one, -1 where only stable did. Peaks are the highest log evidence so
+    far."""
 
     mistakes: ShareState = field(default_factory=ShareState)
     stable: int = 0
@@ -45,17 +46,18 @@ class FloorState:
     peak_missed: float = 0.0
     peak_worse: float = 0.0
     log_kept: float = 0.0  # now, by all labels so far
-    alike: Alike = field(default_factory=Alike)  # the changes
+    alike: Alike = field(default_factory=Alike)  # of the changes
 
     @property
     def learnt(self) -> float:
-        """The number of labelled changes that came together, for the next release."""
+        """The number of labelled changes that came together and count as one, for the next release to expect."""
         return self.alike.learnt
 
     def add(
         self, own: Sequence[bool], others: Sequence[bool], probabilities: Sequence[float], changes: Sequence[float]
     ) -> "FloorState":
-        """With one look's labels: whether the candidate, and stable, made the mistake."""
+        """Return the state with one look's labels: whether the candidate (``own``) and stable (``others``) made the
+        mistake on each, and the changes."""
         plus, minus = changes.count(1.0), changes.count(-1.0)
         counts = self.changes
         chances = self.chances.add(probabilities)
@@ -123,8 +125,8 @@ class FloorGate:
         return (answer.label == self.policy.label) is not self.policy.is_recall
 
     def _judged(self, state: FloorState, alike: Alike) -> FloorState:
-        """Return the state with its evidence, of texts that come so: of what earlier looks showed so much is left, by
-        what is known by now."""
+        """Return the state with its evidence, divided by how many texts that are alike count as one. Earlier looks'
+        evidence is reduced to what is left of it by this divisor."""
         bets, ceiling, least = self.policy.bets, self.policy.ceiling, state.chances.least
         if state.chances.even:
             events, total = state.mistakes.events, state.mistakes.total
@@ -147,7 +149,8 @@ class FloorGate:
         )
 
     def _missed(self, events: int, total: int) -> list[float]:
-        """Log evidence against "at most the ceiling". Ceilings near 1 leave no room for most of the grid."""
+        """Return the log evidence of each alternative against "the share is at most the ceiling"; 0 where the ceiling
+        is so near 1 that there is no alternative."""
         found = above(self.policy.ceiling, self.policy.grid)
         return found.log_e(events, total) if found.alternatives else [0.0]
 
@@ -155,7 +158,8 @@ class FloorGate:
         return below(self.policy.ceiling).log_e(events, total)
 
     def _verdict(self, state: FloorState, look: Look, hold: str) -> Verdict:
-        """``hold``: why nothing is concluded from any label now."""
+        """Return the verdict. ``hold``: why nothing is concluded from any label now, as a sentence; empty where there
+        is no reason."""
         policy, labels = self.policy, state.mistakes.total
         level, beyond = math.log(1 / self.alpha), state.share > policy.ceiling
         missed = state.peak_missed >= level and beyond

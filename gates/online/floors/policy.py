@@ -48,5 +48,6 @@ class FloorPolicy:
 
     @property
     def ceiling(self) -> float:
-        """Return the share of mistakes that is allowed: missed of the class, or of the others taken for it."""
+        """Return the share of mistakes that is allowed: of the requests of the class, those answered with another; or
+        of all others, those answered with the class."""
         return 1 - self.at_least if self.at_least is not None else self.at_most or 0.0

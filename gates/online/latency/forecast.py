@@ -30,28 +30,30 @@ def of_p99(asked: Asked[LatencyPolicy], traffic: Traffic, candidate: Candidate) 
 
 
 def _race(asked: Percentile, level: Levels, traffic: Traffic, candidate: Candidate) -> Race:
-    """Answers are log-normal; the yardstick is the upper edge of the bucket that holds stable's percentile."""
+    """Return the race. Times are taken to be log-normal; the yardstick is the lowest bucket edge that at most `NEAR`
+    times the tail of stable's requests exceed."""
     spread, bucket = traffic.latency_spread, math.log(EDGE_RATIO)
     median = math.log(traffic.latency_median_ms)
-    most = ndtri(1 - NEAR * asked.tail) * spread  # of the requests exceed the yardstick
+    most = ndtri(1 - NEAR * asked.tail) * spread  # over the median: NEAR times the tail of the requests exceed it
     yardstick = math.ceil((median + most - math.log(EDGE_FIRST_MS)) / bucket) * bucket + math.log(EDGE_FIRST_MS)
     edges = math.floor(math.log(asked.margin_ratio * _ROUNDING) / bucket)
 
     def beyond(log_ms: float) -> float:
-        """The share of stable's answers that take longer."""
+        """Return the share of stable's answers that take longer."""
         return float(ndtr((median - log_ms) / spread))
 
-    slower = math.log(candidate.slower_ratio)  # what takes stable so much less takes the candidate as long
+    slower = math.log(candidate.slower_ratio)  # added to the logarithm of each of stable's times
     tail, worse = beyond(yardstick), beyond(yardstick - slower)
     later = beyond(yardstick + edges * bucket - slower)
     guard, effect = beyond(yardstick - math.log(asked.guard_ratio)) / tail, traffic.slow_effect
 
     def warm(step: PlannedStep) -> float:
-        """The candidate's requests per second that count."""
+        """Return the candidate's requests per second that count."""
         return 0.0 if step.warming else traffic.to_candidate(step)
 
     def compared(step: PlannedStep, slow: float) -> tuple[float, float, float]:
-        """Return slow requests a second of each, and the candidate's share."""
+        """Return the slow requests per second of the candidate and of stable, and the candidate's share of the
+        requests."""
         share = 0.0 if step.warming else step.share_ratio
         return warm(step) * slow, traffic.to_stable(step) * tail, share
 

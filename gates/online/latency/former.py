@@ -1,8 +1,9 @@
-"""The candidate beside the former version, once it serves everybody: stable's answers to copies stand for it.
+"""The candidate beside the former version, once the candidate serves everybody: stable's answers to copies take the
+place of its answers to users.
 
-How long users waited is held against the objective, and how long the replicas of each took is compared. The former
-version carries little then, and nobody waits for it. So the candidate is compared only under a load that it bore beside
-stable as well, and in this question only: with nothing else to do, a version is a little faster.
+The times that users waited are held against the objective, and the times that the replicas of each version took are
+compared. The former version then carries little, and a version with nothing else to do is a little faster. So the
+candidate is compared for the objective alone, and only under a load that it also carried beside stable.
 """
 
 from bisect import bisect_left
@@ -12,19 +13,19 @@ from gates.online.latency.state import LatencyState, slower_than
 from gates.online.latency.yardstick import SLACK
 from gates.stats.ratio import Arms
 
-LOADS_ALIKE_RATIO = 1.25  # of the versions' loads, or the reverse: below it they count as alike
+LOADS_ALIKE_RATIO = 1.25  # of the larger load to the smaller: up to it the loads count as alike
 
 
 def edge_over(objective_ms: float, edges: tuple[float, ...]) -> float:
-    """The edge at the objective; where there is none, the next above it."""
+    """Return the edge at the objective, or else the next above it; the last edge where there is none."""
     return edges[min(bisect_left(edges, objective_ms / SLACK), len(edges) - 1)]
 
 
 def beside_former(state: LatencyState, look: Look, objective_ms: float) -> Arms | None:
     """Return the answers above the objective, as the replicas of both versions timed them.
 
-    None where the former one answered none, or the candidate carries more than it ever did beside stable: then nobody
-    knows how the other would have borne it.
+    None where the former version answered none, or the candidate carries more than it ever did beside stable: then
+    nobody knows how the former version would have coped.
     """
     own, former, edges = look.candidate, look.former, look.latency_edges_ms
     if own is None or former is None or not (own.requests and former.requests and edges):

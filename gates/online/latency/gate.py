@@ -1,28 +1,28 @@
 """latency.p95 and latency.p99: is the candidate slower, by bucket counts and without interpolation?
 
-What counts is how long users waited, as the gateway timed it. It counts whole milliseconds: where none of its edges
-lies between stable's percentile and ``margin`` times that (a service of a few milliseconds), the replicas' own finer
-times are compared, and the reason says so. Which of the two is read at a look is chosen as the yardstick is: from the
-past.
+The times judged are those that users waited, as the gateway timed them. The gateway counts whole milliseconds: where
+none of its edges lies between stable's percentile and ``margin`` times that (a service of a few milliseconds), the
+replicas' own finer times are compared, and the reason says so. Which of the two a look reads is chosen from earlier
+looks, as the yardstick is.
 
-The yardstick tau moves with stable's recent percentile (`yardstick`). An exact test of the totals at the deadline has
-no such leave: how many of stable's requests were slow in one look moves the yardstick, and with it the number of slow
-requests of the next, so the candidate's are no binomial given all of them. The comparison with stable therefore spends
+The yardstick tau moves with stable's recent percentile (`yardstick`). So the totals have no exact test at the deadline:
+how many of stable's requests were slow in one look moves the yardstick, and with it the number of slow requests of the
+next look, so that the candidate's number, given the total, is not binomial. The comparison with stable therefore spends
 its whole level by watching. The objective's edge never moves: its exact test stays.
 
-* Harm: the candidate exceeds tau more often than a version that is ``guard`` times slower than stable would (F1).
-* Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that
-  is, its percentile is less than ``margin`` times as high.
-* Objective: the share of the candidate's answers above it is less than 5 % (1 %). Missing it fails the candidate if it
-  exceeds it more often than stable in the same windows, by a test: in an incident that slows both, the candidate's
-  share is above stable's by chance half of the time.
+* Harm: the candidate exceeds tau more often than stable would if ``guard`` times as slow (F1, `gates.stats.ratio`).
+* Margin: the candidate exceeds a later edge, at most ``margin`` times tau, less often than stable exceeds tau; that is,
+  its percentile is less than ``margin`` times as high.
+* Objective: the share of the candidate's answers slower than the objective is less than 5 % (P95) or 1 % (P99). A share
+  beyond `MISSED_RATIO` times that fails the candidate only if stable's is smaller in the same windows, by a test: in an
+  incident that slows both, the candidate's share is above stable's by chance half of the time.
 
-After a promotion stable's answers to copies stand for it in the question of the objective (`former`). What can be
-compared with nothing is a breach, which is told and blames nobody.
+After a promotion stable's answers to copies take the place of its answers to users in the question of the objective
+(`former`). Answers that can be compared with nothing make a breach, which is shown and blames nobody.
 
-While a version warms up (`Look.warming`) nothing of it counts, for or against: caches, sessions and connections are
-made by the first requests of a new share, and say nothing of how it will serve. Which windows those are is known before
-they are seen, so that what is left is as good a test as before. A version that never gets warm is found by the rest.
+While a version warms up (`Look.warming`) nothing counts, for or against: the first requests of a new share fill caches
+and open sessions and connections, and say nothing of how the version will serve. Which windows those are is known
+before they are seen, so the tests of the others stay valid. A version that never gets warm is found by the others.
 """
 
 import math
@@ -58,10 +58,10 @@ from gates.verdict import Limit, Rule, Stage, Verdict
 from gates.wording import NOBODY_BESIDE, clustered, more, of, times
 
 FASTER = (0.25, 0.4, 0.55, 0.7, 0.85)  # exceedance ratios that the certificate of the margin bets on
-# Of the rollback level, where there is an objective: the comparison with stable, a sharper question, has the rest.
+# The objective's part of the rollback level, if there is one; the rest is for the sharper comparison with stable.
 OBJECTIVE_SHARE = 0.2
-MISSED_RATIO = 1.15  # beyond so many times the share that an objective allows it is missed
-SAFETY_OF_ONE_INCIDENT = 1 / 3  # of the log evidence that decides, that one incident may add to the certificate
+MISSED_RATIO = 1.15  # times the share of answers that an objective allows: beyond it the objective is missed
+SAFETY_OF_ONE_INCIDENT = 1 / 3  # of the deciding log evidence: what one incident may add to the certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ class LatencyGate:
         edges: tuple[float, ...],
         known: "_Known",
     ) -> LatencyState:
-        """Return the state after the window. Where no edge lies exactly at the objective, the nearest one on the
-        cautious side of each question."""
+        """Return the state after the look's answers were held against the objective. Where no edge lies exactly at the
+        objective, each question takes the nearest one on its cautious side."""
         objective, load = self.asked.ms_max, _Load.of(look)
         if objective is None or not edges:
             return state
@@ -194,7 +194,7 @@ class LatencyGate:
     def _limits(
         self, outcome: Outcome, state: LatencyState, over: WatchState | None, *, slower: bool, breach: bool
     ) -> tuple[Limit, ...]:
-        """Return what decided: of a pass both the margin and the objective, where there is one."""
+        """Return the limits that decided; of a pass both the margin's and, where there is one, the objective's."""
         asked, yardstick = self.asked, state.yardstick
         if breach or (outcome is Outcome.FAIL and not slower and over is not None):
             missed = state.objective.alone if breach else over
@@ -214,7 +214,7 @@ class LatencyGate:
         return state.harm.peak >= math.log(1 / alpha)
 
     def _over_objective(self, state: LatencyState, timing: Timing) -> WatchState | None:
-        """The requests that miss it. A slow neighbour is not the candidate's fault: stable must not miss it alike."""
+        """Return the requests that surely miss the objective, if stable surely misses it less often; else None."""
         if self.asked.ms_max is None:
             return None
         seen, alpha = state.objective, self.alpha * self._objective_share * (1 - ALONE_SHARE)
@@ -224,7 +224,7 @@ class LatencyGate:
         return seen.beside if worse else None
 
     def _breaches(self, state: LatencyState, timing: Timing) -> bool:
-        """Return whether requests miss the objective that could be compared with nothing."""
+        """Return whether the requests that could be compared with nothing surely miss the objective."""
         alpha = self.alpha * self._objective_share * ALONE_SHARE
         return self.asked.ms_max is not None and self._misses(state.objective.alone, state.spread.whole, alpha, timing)
 
@@ -233,7 +233,7 @@ class LatencyGate:
         return fired and seen.share >= MISSED_RATIO * self.asked.tail
 
     def _misses_more(self, seen: ObjectiveState, effect: float, alpha: float, timing: Timing) -> bool:
-        """Than stable in the same windows. The objective's edge is fixed, so the totals have an exact test."""
+        """Return whether the candidate misses the objective, a fixed edge, more often than stable, by a test."""
         return timing.fires(alpha, seen.ratio.peak, lambda: seen.ratio.p_value(effect))
 
     @property
@@ -241,7 +241,8 @@ class LatencyGate:
         return 0.0 if self.asked.ms_max is None else OBJECTIVE_SHARE
 
     def _within_margin(self, state: LatencyState) -> bool:
-        """Return whether all that was seen says so: evidence of early looks counts as what is known by now."""
+        """Return whether all evidence shows the margin kept, by what is known now of how slow requests come
+        together."""
         ratio = state.margin.estimate()
         shown = state.margin.log_evidence(state.spread.doubtful) >= math.log(1 / self.promotion_alpha)
         return shown and ratio is not None and ratio < 1
@@ -253,11 +254,11 @@ class LatencyGate:
         return self.asked.ms_max is None or certified
 
     def _lacks_objective(self, state: LatencyState) -> bool:
-        """Return whether nothing but the objective is left to be shown."""
+        """Return whether only the objective is left to be shown."""
         return self._within_margin(state) and not self._within_objective(state)
 
     def _needed(self, state: LatencyState, samples: int) -> int | None:
-        """Return the requests that settle it at this rate; None where nothing shows it yet."""
+        """Return about how many requests settle the gate at this rate; None where nothing shows that yet."""
         tests, total = state.margin.log_e, state.margin.arms.candidate_total
         if self._lacks_objective(state):
             seen = state.objective.safe
@@ -317,8 +318,8 @@ class LatencyGate:
         return f"No live comparison of {label} yet: its yardstick, of {total:,} requests of stable, serves from now on."
 
     def _of_warm_up(self, state: LatencyState, look: Look) -> str:
-        """Return what was seen while a version warmed up, while it does, and later where the candidate was slow then;
-        a sentence after another, or nothing."""
+        """Return a sentence, to put after another, on what was seen while a version warmed up; empty unless one warms
+        up now, or the candidate was slow then."""
         arms = state.warming
         as_many = self.asked.guard_ratio * arms.stable_events * arms.candidate_total
         slow = arms.candidate_events * arms.stable_total > as_many
@@ -338,7 +339,7 @@ class LatencyGate:
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
-    """The times of both versions in a window of so many seconds."""
+    """The times of both versions in a window of ``length_s`` seconds."""
 
     stable: ArmCounts
     candidate: ArmCounts
@@ -352,8 +353,8 @@ class _Timed:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The things known before a look, which its evidence may be weighed by: how many slow requests count as one, of one
-    version and where both are compared, and stable's recent requests."""
+    """The things known before a look, which its evidence may be divided by: how many slow requests count as one, of one
+    version and where both are compared; and stable's recent requests."""
 
     effect: float
     compared_effect: float
@@ -362,8 +363,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """The load under which the versions are compared: what a version did under another load than the other one says
-    something in one direction only."""
+    """The candidate's load over stable's. If the loads differ, times prove something in one direction only."""
 
     ratio: float
 
@@ -373,12 +373,12 @@ class _Load:
 
     @property
     def blames(self) -> bool:
-        """Return whether a slow candidate is to blame: not where it carries more than stable does."""
+        """Return whether a slow candidate is to blame: not if it carries clearly more load than stable."""
         return self.ratio <= LOADS_ALIKE_RATIO
 
     @property
     def certifies(self) -> bool:
-        """Return whether a fast candidate has shown something: not where it carries less than stable does."""
+        """Return whether a fast candidate has shown something: not if it carries clearly less load than stable."""
         return self.ratio >= 1 / LOADS_ALIKE_RATIO
 
     @property
@@ -390,7 +390,7 @@ class _Load:
 
 
 def _read(yardstick: Yardstick, look: Look) -> str:
-    """Return whose times were compared, where there are two kinds."""
+    """Return words for whose times were compared; empty where there is only one kind."""
     if look.users is None:
         return ""
     if yardstick.of_users:

@@ -49,7 +49,7 @@ class Percentile:
 
     @property
     def tail(self) -> float:
-        """The share of requests that may be slower."""
+        """The share of requests that may take longer than the percentile: 1 - quantile."""
         return 1 - self.quantile
 
     @property

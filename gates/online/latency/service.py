@@ -1,9 +1,9 @@
-"""The service itself, as a look tells of it: how slow requests come, and how far stable is apart from itself.
+"""The noise of the service in a look: how slow requests come together, and how far parts of stable differ.
 
-Before users get the candidate nothing of it is compared, and slow requests come all the same. How they come then is
-read from the halves of stable's replicas, which differ in it as two versions do; with one replica from the candidate's
-answers to copies beside stable's, of which a ratio that is constant takes no part. The comparison of the versions
-begins with that, and that with what earlier releases found.
+Before users get the candidate, nothing of it is compared, but slow requests can be seen to come together all the same:
+in the two halves of stable's replicas, which differ as two versions do; or, with one replica, in the candidate's
+answers to copies beside stable's answers (a constant ratio of the two changes nothing). The comparison of the versions
+begins with that estimate, and the estimate begins with what earlier releases found.
 """
 
 import math
@@ -17,8 +17,8 @@ from gates.stats.ratio import Arms
 
 
 def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gate: str) -> LatencyState:
-    """The state after a look's slow requests beyond the yardstick, as the replicas timed them. While a version warms up
-    nothing counts."""
+    """Return the state after a look's requests slower than the yardstick, as the replicas timed them. While a version
+    warms up nothing counts."""
     state = as_begun(state, look, gate, "before")
     before, noise, spread = state.before, state.noise, state.spread
     if yardstick is not None and look.latency_edges_ms and not look.warming:
@@ -37,7 +37,7 @@ def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gat
                 apart = Arms(*slow(look.shadow), *slow(look.stable))
             before = before.add(apart) if apart is not None else before
         noise = heard(noise, look, slow, events_of_users=slow_of_users)
-    if not spread.events:  # then it is too late
+    if not spread.events:  # once the versions are compared, expectations come too late
         spread = spread.expecting(before.learnt)
     if (before, noise, spread) == (state.before, state.noise, state.spread):
         return state
@@ -45,5 +45,5 @@ def of_service(state: LatencyState, look: Look, yardstick: Yardstick | None, gat
 
 
 def nearest(edge_ms: float, edges: tuple[float, ...]) -> float:
-    """The edge nearest to this one, by their ratio. Parts by users are timed by fewer edges."""
+    """Return the edge nearest to ``edge_ms``, by their ratio. Parts by users are timed by fewer edges."""
     return min(edges, key=lambda edge: abs(math.log(edge / edge_ms)))

@@ -1,4 +1,4 @@
-"""The memory of a latency gate, and how it reads the times of a look."""
+"""The state of a latency gate, and the functions that read the times of a look into it."""
 
 import operator
 from bisect import bisect_left
@@ -15,18 +15,19 @@ from gates.stats.watch import WatchState
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """Stable's percentile edge, and the edge that the candidate's percentile must stay below."""
+    """The edge at stable's percentile, and the edge that the candidate's percentile must stay below."""
 
     stable_ms: float
     candidate_ms: float
     of_users: bool = False  # by the gateway's times; else by the replicas'
-    guard_ratio: float = 1.0  # of slow requests over stable's, of a candidate that is just as slow as the guard allows
+    guard_ratio: float = 1.0  # slow requests over stable's, for a candidate that is just as slow as the guard allows
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class ObjectiveState:
-    """Answers slower than the objective: ``beside`` stable, compared with it in the same windows, and ``alone``."""
+    """Answers slower than the objective. ``ratio``: compared with stable's in the same windows; ``beside``: the
+    candidate's in these windows; ``alone``: in windows without stable; ``safe``: all that may certify."""
 
     ratio: WatchState = field(default_factory=WatchState)
     beside: WatchState = field(default_factory=WatchState)
@@ -44,13 +45,13 @@ class LatencyState:
     stable_counts: tuple[float, ...] = ()  # stable's recent requests, older ones fading
     yardstick: Yardstick | None = None  # of the last look
     bounds: RatioBounds = field(default_factory=RatioBounds)
-    users_edges_ms: tuple[float, ...] = ()  # as the two above, of what users waited
+    users_edges_ms: tuple[float, ...] = ()  # as ``edges_ms`` and ``stable_counts``, for the times that users waited
     users_counts: tuple[float, ...] = ()
-    carried_per_s: float = 0.0  # the most requests that the candidate bore at a look beside stable, copies included
+    carried_per_s: float = 0.0  # the most requests that the candidate had at a look beside stable, copies included
     warming: Arms = NO_ARMS  # slower than the yardstick while a version warmed up: shown, never tested
     spread: Spread = field(default_factory=Spread)  # of slow requests over the yardstick
-    noise: Noise = field(default_factory=Noise)  # of those
-    before: Spread = field(default_factory=Spread)  # of those before users were answered by both versions
+    noise: Noise = field(default_factory=Noise)  # of the same requests
+    before: Spread = field(default_factory=Spread)  # of slow requests before both versions answered users
 
     @property
     def effect(self) -> float:
@@ -59,12 +60,13 @@ class LatencyState:
 
     @property
     def learnt(self) -> float:
-        """The number of slow requests that came together, for the next release."""
+        """The number of slow requests that came together and count as one, for the next release to expect."""
         return self.spread.learnt
 
     @property
     def found(self) -> Found | None:
-        """Return how they come; None before the first."""
+        """Return how slow requests come together, and how far parts of stable differ; None before the first slow
+        request."""
         return Found(self.learnt, self.noise.apart(self.learnt)) if self.spread.events else None
 
     @property
@@ -75,7 +77,8 @@ class LatencyState:
 
 
 def timed(look: Look, *, of_users: bool) -> tuple[ArmCounts | None, ArmCounts | None, tuple[float, ...]]:
-    """Stable, the candidate and the edges of their times: of what users waited, where that is known, or of replicas."""
+    """Return the counts of stable and of the candidate, and the edges of their times: of what users waited, if
+    ``of_users`` and known, else of what replicas took."""
     if of_users and look.users is not None:
         return look.users.stable, look.users.candidate, look.users.latency_edges_ms
     return look.stable, look.candidate, look.latency_edges_ms
@@ -89,7 +92,8 @@ def edges_changed(state: LatencyState, look: Look) -> bool:
 
 
 def remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState:
-    """Stable's requests of this look added to its recent ones, which never weigh more than ``requests_max``."""
+    """Return the state with stable's requests of this look added to its recent ones, which never weigh more than
+    ``requests_max``."""
     edges_ms, counts = state.edges_ms, state.stable_counts
     if look.stable is not None and look.latency_edges_ms:
         edges_ms, counts = look.latency_edges_ms, _faded(counts, look.stable, requests_max)
@@ -107,7 +111,8 @@ def remember(state: LatencyState, look: Look, requests_max: int) -> LatencyState
 
 
 def carried(state: LatencyState, look: Look) -> LatencyState:
-    """With the load that the candidate bears at this look, if stable serves users beside it."""
+    """Return the state with the load (requests per second) that the candidate carries at this look, if stable serves
+    users beside it and the load is the largest so far."""
     stable, own = look.got
     arms = [arm for arm in (look.candidate or own, look.shadow) if arm is not None]
     if stable is None or not stable.requests or not look.window.length_s:
@@ -125,6 +130,6 @@ def _faded(before: tuple[float, ...], arm: ArmCounts, requests_max: int) -> tupl
 
 
 def slower_than(edge_ms: float, arm: ArmCounts, edges: tuple[float, ...]) -> tuple[int, int]:
-    """Requests slower than ``edge_ms``, which is one of ``edges``, and all that were timed."""
+    """Return the number of requests slower than ``edge_ms``, which is one of ``edges``, and of all that were timed."""
     first = bisect_left(edges, edge_ms) + 1
     return sum(arm.latency_counts[first:]), sum(arm.latency_counts)

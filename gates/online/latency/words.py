@@ -6,8 +6,8 @@ from gates.wording import more, of
 
 
 def why_not_under(asked: Percentile, objective: ObjectiveState, needed: int | None) -> str:
-    """Return it, but for its end, where nothing but the objective is left to be shown. ``needed``: as many
-    requests settle it."""
+    """Return the sentence, without its end, of a gate that only the objective keeps from a pass. ``needed``: the number
+    of requests that settles the objective."""
     seen, arms = objective.safe, objective.ratio.arms
     within = f"{asked.label.upper()} is within {asked.margin_ratio:g} times stable's"
     slow = f"slower in {of(seen.events, seen.total, 'requests')}"

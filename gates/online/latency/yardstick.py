@@ -1,15 +1,15 @@
 """The yardstick of a latency gate: stable's percentile, and the edge that the candidate's must stay below.
 
-Tau is a bucket edge near stable's own percentile: the lowest one that at most 1.75 times as many requests exceed, for
-the more of them there are, the sooner the versions are told apart. At each look it is the one of stable's most recent
-requests *before* that look. Chosen from the past, it may move with the load and the e-processes stay valid: each look
-multiplies E by a factor whose expectation, given all that went before, is at most one. A yardstick fixed once would
-starve the tests of slow requests, or drown them, as soon as the load is another than it was then.
+Tau is a bucket edge near stable's own percentile: the lowest one that at most 1.75 times as many requests exceed as
+exceed the percentile; more slow requests tell the versions apart sooner. At each look tau is that of stable's most
+recent requests *before* the look. Chosen from the past, it may move with the load and the e-processes stay valid: each
+look multiplies E by a factor whose expectation, given all that went before, is at most one. A yardstick fixed once
+would leave the tests with too few slow requests, or too many, as soon as the load changes.
 
-How many more slow requests a candidate makes that is so many times slower is read from the same requests: as many as
-stable has beyond an edge so much lower. Between two edges the logarithms of both are taken for linear, which says a
-little too little of a distribution that falls ever faster: by half a percent for a log-normal one and edges in ratio
-1.1.
+How many more slow requests a slower candidate makes is read from the same requests: as many as stable has beyond an
+edge that is lower by the same ratio. Between two edges the logarithm of the share beyond is taken to be linear in the
+logarithm of the time. That says a little too little of a distribution that falls ever faster: half a percent for a
+log-normal one and edges in ratio 1.1.
 """
 
 import math
@@ -22,16 +22,17 @@ from gates.evidence import Look
 from gates.online.latency.policy import Percentile
 from gates.online.latency.state import LatencyState, Yardstick
 
-# Edges in ratio 1.1 are so only to rounding: to four decimals of a millisecond, which is up to 5e-5 of the ratio of two
-# neighbours at 2 ms. A margin as wide as the grid must reach the next edge all the same.
+# Edges are rounded to four decimals of a millisecond, so that the ratio of two neighbours, 1.1, is off by up to 5e-5 at
+# 2 ms. A margin as wide as the grid must reach the next edge all the same.
 SLACK = 1 + 1e-4
-NEAR = 1.75  # times the percentile's tail: as many requests may exceed the edge that stands for it
+NEAR = 1.75  # times the percentile's tail: the most requests that may exceed the edge that stands for the percentile
 
 
 def yardstick_of(asked: Percentile, state: LatencyState, look: Look) -> Yardstick | None:
-    """From what stable did in earlier looks, as soon as that is enough; None where it lies beyond the last edge.
+    """Return the yardstick by stable's requests at earlier looks; None where these are too few, or where it would lie
+    beyond the last edge.
 
-    By the times of users; by the replicas' where the gateway has no edge to tell the margin by, or is not read.
+    It is of users' times; of the replicas' where the gateway is not read, or has no edge that can tell the margin.
     """
     if look.users is None:
         return _by(asked, state.edges_ms, state.stable_counts)
@@ -60,7 +61,8 @@ def _by(asked: Percentile, edges_ms: tuple[float, ...], counts: tuple[float, ...
 
 
 def more_slow(edge_ms: float, slower_ratio: float, edges_ms: Sequence[float], counts: Sequence[float]) -> float:
-    """The number of requests beyond ``edge_ms`` of a version so many times slower, over those of ``counts``."""
+    """Return how many times as many requests exceed ``edge_ms`` if all of ``counts`` take ``slower_ratio`` times as
+    long."""
     if not counts or slower_ratio <= 1:
         return 1.0
     total = sum(counts) + 1

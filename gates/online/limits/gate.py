@@ -1,7 +1,7 @@
-"""One measured value against its limit. Nothing here is a test: it lies within its limit or it does not.
+"""The gate of one measured value and its limit. It is no test: the value is within its limit or not.
 
-Where stable exceeds the limit about as far, the texts or the machines are to blame and not the candidate: the service
-is told of, and nothing is held against the release.
+Where stable exceeds the limit about as far, the texts or the machines are to blame and not the candidate: the sentence
+says so, and nothing is held against the release.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,14 @@ from gates.verdict import Limit, Rule, Stage, Verdict
 
 Measured = tuple[float, float]  # numerator and denominator
 WORSE: Final = 1.1
-"""So many times stable's value is no longer the service's own."""
+"""The ratio of the candidate's value to stable's up to which an exceeded limit is due to the service."""
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """Sums over the release (``above`` of ``below``) for shares; the last value for levels. Of stable the same."""
+    """The numerator and denominator (``above``, ``below``) of the candidate's value, and those of stable's: sums over
+    the release for shares, the last look's for levels."""
 
     above: float = 0.0
     below: float = 0.0
@@ -40,7 +41,7 @@ class LimitState:
         return self.stable_above / self.stable_below if self.stable_below > 0 else None
 
     def add(self, candidate: Measured, stable: Measured | None, *, sums: bool) -> "LimitState":
-        """With one look's measures."""
+        """Return the state with one look's measures; without ``sums`` they replace those before."""
         base = self if sums else LimitState(looks=self.looks)
         own, other = candidate, stable or (0.0, 0.0)
         return LimitState(
@@ -76,7 +77,8 @@ Reader = Callable[[Used], Measured | None]
 
 @dataclass(frozen=True, slots=True)
 class LimitGate:
-    """``read`` takes one look's measure; ``sums`` adds them up over the release, else the last one counts."""
+    """The gate of one value and its ``limit`` (None: not set). ``read`` takes one look's measure; ``sums``: measures
+    are added up over the release, else the last one counts. ``at_least``: the limit is a lower one."""
 
     name: str
     what: str
@@ -146,7 +148,7 @@ class LimitGate:
 
 @dataclass(frozen=True, slots=True)
 class _Stable:
-    """A look with stable in the candidate's place."""
+    """A look with stable in the candidate's place, for ``LimitGate.read``."""
 
     candidate: ArmCounts | None
     candidate_profile: Profile | None

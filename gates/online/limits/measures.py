@@ -1,4 +1,5 @@
-"""The limits: a key of the policy and a row each. A new one on a figure that a look has is both, in this file."""
+"""The limits: each is a key of the policy and a row of a table. A new limit on a figure that looks have needs both, in
+this file alone."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class LimitPolicy:
 
 
 def limit_gates(policy: LimitPolicy) -> Iterator[LimitGate | LengthGate]:
-    """One gate for each limit that is set, and one for the cost, which is told in any case."""
+    """Yield one gate for each limit that is set, and one for the cost, which is shown with or without a limit."""
     for key, make in _ROWS.items():
         limit = getattr(policy, key)
         if limit is not None:
@@ -56,7 +57,8 @@ def _level(field: str) -> Reader:
 
 
 def _resources(look: Used) -> tuple[Resources, int]:
-    """With all requests of the candidate: mirrored ones meet cold replicas and cost money, too."""
+    """Return the candidate's resources and the number of its requests, mirrored ones included: these meet cold replicas
+    and cost money, too."""
     arms = (look.candidate, look.shadow)
     return look.candidate_resources or NO_RESOURCES, sum(arm.requests for arm in arms if arm is not None)
 
@@ -91,12 +93,12 @@ def _throughput(look: Used) -> Measured | None:
 
 
 def _last(gate: str, what: str, read: Reader, *, at_least: bool = False) -> Making:
-    """A limit on what was measured at the last look."""
+    """Return the function that makes the gate of a limit on the last look's measure."""
     return lambda limit: LimitGate(gate, what, limit, read, sums=False, at_least=at_least)
 
 
 def _sum(gate: str, what: str, read: Reader, *, at_least: bool = False) -> Making:
-    """A limit on what is added up over the release."""
+    """Return the function that makes the gate of a limit on the measures added up over the release."""
     return lambda limit: LimitGate(gate, what, limit, read, sums=True, at_least=at_least)
 
 
@@ -115,4 +117,4 @@ _ROWS: Final[dict[str, Making]] = {
         "throughput", "Answers per second of computing, candidate over stable,", _throughput, at_least=True
     ),
 }
-"""What makes the gate of a limit that is set, by its key of the policy."""
+"""The functions that make the gate of a limit, by the limit's key in the policy."""

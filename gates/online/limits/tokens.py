@@ -18,7 +18,8 @@ class TokenizerState:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerGate:
-    """The tokenizer that answers must be the one that the manifest pins: another one quietly makes other token ids."""
+    """The gate that fails if the tokenizer that answers is not the one that the manifest pins: another one silently
+    makes other token ids."""
 
     name: str = "tokenization.fingerprint"
     stage: Stage = Stage.LIVE
@@ -43,18 +44,19 @@ class TokenizerGate:
 
 @dataclass(frozen=True, slots=True)
 class LengthState:
-    """Live texts of the candidate so far, by their tokens, and those of stable."""
+    """The live texts so far of the candidate (``counts``) and of stable, by their number of tokens, in the bins of
+    ``Look.token_edges``."""
 
     counts: tuple[int, ...] = ()
     stable: tuple[int, ...] = ()
 
     def add(self, now: tuple[int, ...], stable: tuple[int, ...]) -> "LengthState":
-        """With one look's texts."""
+        """Return the state with one look's texts."""
         return LengthState(_sum(self.counts, now), _sum(self.stable, stable))
 
     @staticmethod
     def percentile(counts: tuple[int, ...], quantile: float, edges: tuple[int, ...]) -> float:
-        """The upper edge of the bin that holds it; infinite above the last edge."""
+        """Return the upper edge, in tokens, of the bin that holds the quantile; infinite above the last edge."""
         reached, wanted = 0, quantile * sum(counts)
         for count, edge in zip(counts, (*edges, math.inf), strict=True):
             reached += count
@@ -71,7 +73,8 @@ def _sum(before: tuple[int, ...], now: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LengthGate:
-    """The 95th percentile of the tokens of a text: long texts wait, and are cut. ``limit`` 0: the version's own."""
+    """The gate of the 95th percentile of a text's tokens: long texts wait, and are cut. ``limit``: in tokens; 0: as
+    many as the candidate reads of a text."""
 
     limit: float
     name: str = "tokenization.tokens_p95"
