@@ -1,4 +1,4 @@
-"""The difference of a forecast's candidate from stable."""
+"""The candidate of a forecast, by its differences from stable."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,20 @@ from gates.forecast.traffic import Traffic
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One that changes nothing, but for what is said."""
+    """A candidate; by default it does not differ from stable."""
 
-    loss_ratio: float = 0.0  # of the answers, that are wrong where stable's are right
-    slice: str = ""  # to which the loss is confined; empty: it is everywhere
-    error_ratio: float | None = None  # of the requests, server errors; None: as many as stable's
+    loss_ratio: float = 0.0  # share of the answers that are wrong where stable's are right
+    slice: str = ""  # the slice that the loss is confined to; empty: it is everywhere
+    error_ratio: float | None = None  # share of the requests that are server errors; None: as stable's
     slower_ratio: float = 1.0  # its latency over stable's
-    gap: float = 0.0  # of its confidence over its accuracy, beyond stable's
+    gap: float = 0.0  # excess of its confidence over its accuracy, beyond stable's excess
 
     def loss_of_all(self, traffic: Traffic) -> float:
-        """Return the loss over all requests, where it is confined to a slice of them."""
+        """Return the loss as a share of all requests, where it may be confined to a slice of them."""
         return self.loss_ratio * (traffic.slice_named(self.slice).share_ratio if self.slice else 1.0)
 
     def error_ratio_on(self, traffic: Traffic) -> float:
-        """Return the share of its requests that are server errors."""
+        """Return the share of the candidate's requests that are server errors."""
         return traffic.error_ratio if self.error_ratio is None else self.error_ratio
 
 

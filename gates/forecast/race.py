@@ -1,4 +1,4 @@
-"""One gate as a race: proofs that it is safe against proofs of harm, each an e-process that grows with the traffic."""
+"""One gate as a race: proofs of safety against proofs of harm, each an e-process that grows with the traffic."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,16 +12,16 @@ from gates.verdict import Stage
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One e-process: the growth of each of its bets in a step, and the log evidence that the mixture must reach."""
+    """One e-process: the growth of each of its bets in a step, and the log evidence that their mixture must reach."""
 
     growth: Callable[[PlannedStep], Sequence[Growth]]
     threshold: float
-    labelled: bool = False  # by late labels
+    labelled: bool = False  # the evidence comes from late labels
 
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """The least number of samples of a verdict, and how many come per second."""
+    """The least number of samples for a verdict, and how many come per second in a step."""
 
     rate: Callable[[PlannedStep], float]
     least: float
@@ -30,9 +30,9 @@ class Minimum:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """One gate and one candidate: it passes by one proof of each group of ``safe``, it fails by all of ``harm``.
+    """One gate and one candidate: one proof of each group of ``safe`` passes it, all proofs of ``harm`` fail it.
 
-    Each needs enough samples. ``harm`` is empty where the candidate lies below the guard, which never fails it.
+    Either also needs enough samples. ``harm`` is empty where the candidate lies below the guard: nothing fails it.
     """
 
     gate: str
@@ -42,11 +42,11 @@ class Race:
     safe_samples: Minimum
     harm: tuple[Proof, ...]
     harm_samples: Minimum
-    harm_at_guard: bool  # what is measured of the candidate is as often below the guard as above it
-    margin: Candidate  # as bad as the gate's margin
+    harm_at_guard: bool  # the candidate lies at the guard: its estimate is as often below as above
+    margin: Candidate  # a candidate as bad as the gate's margin
     advice: str
 
 
 def is_beyond(value: float, limit: float) -> bool:
-    """Return whether it is above the limit. What lies on the null of a test is shown to be beyond it by no evidence."""
+    """Return whether the value is above the limit. A value on a test's null is not: no evidence shows it beyond."""
     return value > limit and not math.isclose(value, limit)

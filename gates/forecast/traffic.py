@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-SLICE_SHARE = 0.1  # of the requests, where nothing is known of a slice
+SLICE_SHARE = 0.1  # of the requests, where nothing is known about a slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,14 +12,14 @@ class PlannedStep:
 
     share_ratio: float
     duration_s: float
-    warming: bool = False  # a version warms up meanwhile (`Look.warming`)
+    warming: bool = False  # a version warms up during the step (`Look.warming`)
     replayed_per_s: float = 0.0  # recorded requests that are asked again
-    replayed_label_ratio: float = 0.0  # of those, whose label by chance counts
+    replayed_label_ratio: float = 0.0  # of those, with a label that counts as one by chance
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSlice:
-    """A slice of the policy as the traffic shows it: its share of the pairs, and how many of them disagree."""
+    """A slice of the policy as the traffic shows it: its share of all pairs, and how many of its own disagree."""
 
     name: str
     share_ratio: float = SLICE_SHARE
@@ -28,7 +28,7 @@ class PlannedSlice:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The service as it is known: observed, or assumed by whoever asks for the plan."""
+    """The service as it is known: observed, or assumed by whoever asks for the plan. Ratios are shares of 1."""
 
     requests_per_s: float
     steps: tuple[PlannedStep, ...]
@@ -48,13 +48,13 @@ class Traffic:
     slow_effect: float = 1.0  # slow requests that count as one
     wrong_effect: float = 1.0  # wrong live answers that count as one
     pair_effect: float = 1.0  # labelled pairs that count as one, because texts that are alike come together
-    error_apart: float = 0.0  # a ratio, less 1, that parts of stable, or of its users, differ by in errors
-    slow_apart: float = 0.0  # the same in slow requests
+    error_apart: float = 0.0  # ratio, less 1, by which errors of parts of stable, or of its users, differ
+    slow_apart: float = 0.0  # likewise of slow requests
     slices: tuple[PlannedSlice, ...] = ()
-    slice_ratio: float = 1.0  # of the requests, those that are looked at: narrowed for a slice
+    slice_ratio: float = 1.0  # of the requests, those that are looked at; below 1 for a slice
 
     def slice_named(self, name: str) -> PlannedSlice:
-        """Return what is known of the slice; where that is nothing, a usual share that disagrees as all pairs do."""
+        """Return what is known of the slice; if nothing, a usual share of pairs that disagree as all pairs do."""
         found = (part for part in self.slices if part.name == name)
         return next(found, PlannedSlice(name, disagreement_ratio=self.disagreement_ratio))
 
@@ -63,15 +63,16 @@ class Traffic:
         return sum(step.duration_s for step in self.steps)
 
     def mirrored(self, step: PlannedStep) -> float:
-        """Pairs per second: what stable serves and the mirror repeats."""
+        """Return the pairs per second of requests that stable serves and the mirror copies."""
         return self.requests_per_s * (1 - step.share_ratio) * self.mirror_ratio
 
     def pairs(self, step: PlannedStep) -> float:
-        """Pairs per second: mirrored ones, and those of recorded requests that are asked again."""
+        """Return all pairs per second: mirrored ones, and those of recorded requests that are asked again."""
         return self.mirrored(step) + self._replayed(step)
 
     def labelled(self, step: PlannedStep, directed_ratio: float = 0.0) -> float:
-        """Pairs per second that get a label: by chance, and so large a share of all because the versions disagree."""
+        """Return the pairs per second that get a label: those labelled by chance, plus ``directed_ratio`` of all pairs,
+        which are labelled because the versions disagree."""
         live = self.mirrored(step) * min(self.label_ratio + directed_ratio, 1.0)
         return live + self._replayed(step) * min(step.replayed_label_ratio + directed_ratio, 1.0)
 
@@ -79,7 +80,7 @@ class Traffic:
         return step.replayed_per_s * self.slice_ratio
 
     def to_candidate(self, step: PlannedStep) -> float:
-        """Live requests per second."""
+        """Return the live requests per second to the candidate."""
         return self.requests_per_s * step.share_ratio
 
     def to_stable(self, step: PlannedStep) -> float:

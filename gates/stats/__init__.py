@@ -1,1 +1,1 @@
-"""E-processes, intervals and exact tests: the formulas that the gates stand on."""
+"""E-processes, intervals and exact tests: the formulas that the gates use."""

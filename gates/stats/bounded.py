@@ -18,7 +18,7 @@ Values = NDArray[np.float64]
 @quick
 @dataclass(frozen=True, slots=True)
 class BetState:
-    """Log capital of each bet, and the highest mixture so far."""
+    """The log capital of each bet, and the highest log of their mixture so far."""
 
     log_capital: tuple[float, ...]
     peak: float = 0.0
@@ -28,8 +28,8 @@ class BetState:
 class MeanTest:
     """Evidence against "the mean is at most ``null``" of values in [-span, span].
 
-    ``bets`` are shares of the largest bet that cannot lose everything. ``weights`` (in (0, 1]) scale a bet: with
-    weights in inverse proportion to the probability that a value was sampled, the test is of the whole population.
+    ``bets`` are shares of the largest bet that cannot lose everything. The ``weights`` of `add` (in (0, 1]) scale the
+    bets: with weights in inverse proportion to the probability that a value was sampled, the test is of the population.
     """
 
     null: float
@@ -43,13 +43,13 @@ class MeanTest:
         return add_all([(self, state)], values[np.newaxis], weights)[0]
 
 
-_RUN = 32  # so many factors, each at least 1 - bet and at most 2, are multiplied before a logarithm is taken
+_RUN = 32  # factors, each from 1 - bet to about 2, that are multiplied before a logarithm is taken
 
 
 def add_all(questions: Sequence[tuple[MeanTest, BetState]], values: Values, weights: Values) -> list[BetState]:
-    """One look's values added to the states of several tests with the same bets, in one go.
+    """Return the states of several tests, all with the same bets, after one look's values.
 
-    ``values``: a row for each test, with an entry for each weight.
+    ``values``: tests × observations; ``weights``: one per observation.
     """
     if not len(weights):
         return [state for _, state in questions]
@@ -72,10 +72,10 @@ def add_all(questions: Sequence[tuple[MeanTest, BetState]], values: Values, weig
 class MeanBounds:
     """A confidence sequence for the mean of values in [-span, span]: predictable plug-in empirical Bernstein.
 
-    (Same source, theorem 2, for values moved to [0, 1].) The step size of a look depends on earlier looks only.
-    ``total`` and ``squares`` are of the moved values, each times its weight; ``weight`` is the sum of the weights.
-    With weights the mean is a ratio estimate (see ``weighted.hajek``) and the interval, which is then computed as if
-    every value counted its weight, is a guide and no promise.
+    (Same source, theorem 2, for values moved to [0, 1].) The step size of a look depends on the values of earlier looks
+    and on the weights of this one, never on its values. ``total`` and ``squares`` are weighted sums of the moved values
+    and of their squares; ``weight`` is the sum of the weights. With weights the mean is a ratio estimate (see
+    ``weighted.hajek``), and the interval, computed as if every value counted its weight, is a guide and no promise.
     """
 
     count: int = 0
@@ -95,7 +95,7 @@ class MeanBounds:
         before = max(self.weight, 1e-12)
         mean = (0.5 + self.total) / (self.weight + 1)
         variance = (0.25 + max(self.squares - self.total**2 / before, 0.0)) / (self.weight + 1)
-        around = max(squares - 2 * mean * total + mean**2 * added, 0.0)  # the sum of squared distances from the mean
+        around = max(squares - 2 * mean * total + mean**2 * added, 0.0)  # weighted squared distances from ``mean``
         seen = self.weight + added
         step = min(math.sqrt(2 * math.log(2 / alpha) / (variance * seen * math.log(1 + seen))), 0.5)
         return MeanBounds(
@@ -109,11 +109,11 @@ class MeanBounds:
         )
 
     def mean(self, span: float) -> float:
-        """The weighted mean of the values."""
+        """Return the weighted mean of the values; 0 without any."""
         return span * (2 * self.total / self.weight - 1) if self.count else 0.0
 
     def interval(self, span: float, alpha: float) -> tuple[float, float]:
-        """Bounds on the mean that hold at every look at once with probability ``1 - alpha``."""
+        """Return bounds on the mean that hold at every look at once with probability ``1 - alpha``."""
         if not self.count:
             return -span, span
         centre = self.step_total / self.step_sum

@@ -1,8 +1,8 @@
 """The multi-window, multi-burn table of an error budget: windows are data, factors are derived.
 
 (Beyer et al., The Site Reliability Workbook, chapter 5.) A factor is the burn at which a window spends its fraction of
-the period's budget; the alert fires when the long window and its short companion both burn faster, so that it ends
-soon after the trouble does.
+the period's budget. An alert fires while the long window and its short companion both burn at least as fast, so that it
+ends soon after the trouble does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class BurnWindow:
             raise ValueError(f"budget_ratio must be above 0 and up to 1, short_s above 0 and up to long_s, got {self}")
 
     def factor(self, period_s: float) -> float:
-        """The burn that spends this fraction in this window."""
+        """Return the burn that spends ``budget_ratio`` of the budget of ``period_s`` in the long window."""
         return self.budget_ratio * period_s / self.long_s
 
 
@@ -56,7 +56,7 @@ class BurnAlert:
 
 
 def burn(errors: int, requests: int, objective_ratio: float) -> float:
-    """Return how many times faster than allowed the budget is spent; zero where nothing was asked."""
+    """Return how many times faster than the objective allows the budget is spent; 0 without requests."""
     return errors / requests / (1 - objective_ratio) if requests else 0.0
 
 
@@ -66,7 +66,7 @@ def burn_alerts(
     table: Sequence[BurnWindow] = BURN_TABLE,
     period_s: float = PERIOD_S,
 ) -> tuple[BurnAlert, ...]:
-    """The rows that fire, most urgent first as in the table.
+    """Return the rows that fire, most urgent first as in the table.
 
     ``counts``: (errors, requests) of the service by length of window in seconds. A row whose windows are not both
     known is left out: a service that cannot be read is a fault of the source, which the caller reports.

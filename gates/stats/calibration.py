@@ -16,7 +16,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Answers whose confidence lay in one bin: how many, their mean confidence, and how many were right."""
+    """The answers whose confidence lies in one bin: their number, mean confidence, and the share that is right."""
 
     low: float
     high: float
@@ -26,7 +26,10 @@ class ReliabilityBin:
 
 
 def reliability(confidence: Floats, correct: Floats, *, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
-    """The bins of a reliability diagram, of equal width over [0, 1]; empty ones are left out."""
+    """Return the bins of a reliability diagram, of equal width over [0, 1], without the empty ones.
+
+    ``confidence``, ``correct``: one entry per case, the latter 0 or 1.
+    """
     places = np.minimum((confidence * bins).astype(int), bins - 1)
     found = []
     for place in range(bins):
@@ -38,14 +41,14 @@ def reliability(confidence: Floats, correct: Floats, *, bins: int = BINS) -> tup
 
 
 def expected_calibration_error(confidence: Floats, correct: Floats, *, bins: int = BINS) -> float:
-    """Plain ECE: the mean distance of confidence and accuracy over the bins, weighted by their counts."""
+    """Return the plain ECE: the mean distance of confidence and accuracy over the bins, weighted by their counts."""
     found = reliability(confidence, correct, bins=bins)
     return math.fsum(part.count * abs(part.confidence - part.accuracy) for part in found) / len(confidence)
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationError:
-    """A debiased L2 calibration error with its interval. All are square roots, cut off at zero."""
+    """A debiased L2 calibration error with its interval: roots of squares that are cut off at zero."""
 
     value: float
     low: float
@@ -55,12 +58,12 @@ class CalibrationError:
 def debiased_l2(
     confidence: Floats, correct: Floats, alpha: float, *, bins: int = BINS, rounds: int = 200
 ) -> CalibrationError:
-    """The debiased L2 calibration error (Kumar, Liang & Ma, arXiv:1909.10155) with a bootstrap interval.
+    """Return the debiased L2 calibration error (Kumar, Liang & Ma, arXiv:1909.10155) with a bootstrap interval.
 
-    ``confidence``, ``correct``: one entry a case, the latter 0 or 1; at least two cases. The interval is the spread of
-    the resampled squares around their own mean, moved to the estimate: resampling by itself adds the very bias that
-    the estimate removes. The draws are seeded by the number of cases alone, so the same answers give the same interval,
-    in whatever order they come.
+    ``confidence``, ``correct``: one entry per case, the latter 0 or 1; at least two cases. The interval, at level
+    ``1 - alpha``, is the spread of the resampled squares around their own mean, moved to the estimate, because
+    resampling itself adds the bias that the estimate removes. Only the number of cases seeds the draws, so the same
+    answers give the same interval in any order.
     """
     order = np.lexsort((correct, confidence))
     sorted_confidence, sorted_correct = confidence[order], correct[order]
@@ -73,8 +76,8 @@ def debiased_l2(
 
 
 def _debiased_square(confidence: Floats, correct: Floats, bins: int) -> float:
-    """Return the debiased square of cases sorted by confidence. Bins hold about equal counts; from each squared
-    distance goes its variance."""
+    """Return the debiased square for cases sorted by confidence. Bins hold about equal counts; from each squared
+    distance its variance is subtracted."""
     cases = len(confidence)
     starts = _starts(confidence, bins)
     sizes = np.diff(np.append(starts, cases))
@@ -85,10 +88,10 @@ def _debiased_square(confidence: Floats, correct: Floats, bins: int) -> float:
 
 
 def _starts(confidence: Floats, bins: int) -> list[int]:
-    """Return where the bins begin: at equal counts, moved down to where a confidence first occurs.
+    """Return the place of each bin's first case: at equal counts, moved down to the first case of the same confidence.
 
-    Cases of one confidence stay together: divided, they would be told apart by the order they happen to be in. A bin
-    holds two cases at least, for one alone has no variance to take away.
+    Cases of one confidence stay together; otherwise the order they happen to be in would separate them. A bin holds at
+    least two cases, because one alone has no variance to subtract.
     """
     cases = len(confidence)
     wanted = np.searchsorted(confidence, confidence[np.arange(1, bins) * cases // bins])
@@ -104,9 +107,11 @@ def _root(square: float) -> float:
 
 
 def temperature(probabilities: Floats, truth: NDArray[np.intp]) -> float:
-    """The temperature that minimises the negative log likelihood; above 1 it makes the model less sure.
+    """Return the temperature, from 0.05 to 20, that minimises the negative log likelihood; above 1 makes the model less
+    sure.
 
-    ``probabilities``: cases × classes. Logits are the log probabilities, which differ from them by a constant a case.
+    ``probabilities``: cases × classes; ``truth``: the column of each case's true class. Log probabilities stand for the
+    logits, from which they differ by a constant per case.
     """
     logits = np.log(np.clip(probabilities, 1e-12, 1.0))
     rows = np.arange(len(truth))

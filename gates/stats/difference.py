@@ -1,11 +1,12 @@
 """An e-process for the difference of two unpaired probabilities (Turner, Ly & Grünwald, arXiv:2106.02693).
 
-For H0 "the candidate's probability is at least stable's plus ``margin``" and a guess of the two probabilities that
-lies outside it, the ratio of the guess's likelihood to that of the guess's projection on H0 is an e-value: with
-``c = (guess - projection) / (projection (1 - projection))`` of each arm its mean is the product over the arms of
-``(1 + c (p - projection))^n``, which by the inequality of means is at most 1 where ``sum n c (p - projection) <= 0``;
-and that is what makes the projection (of Kullback-Leibler divergence, weighted by ``n``) the nearest point of a
-convex set. The guess may depend on the past, so stable's probability is guessed from its labels before this look.
+H0 is "the candidate's probability is at least stable's plus ``margin``". For a guess of the two probabilities that lies
+outside H0, the likelihood of the guess over that of its projection on H0 is an e-value. Let ``p`` be the true
+probability of a version, ``n`` its trials, and ``c = (guess - projection) / (projection (1 - projection))``. The mean
+of the likelihood ratio is the product over both versions of ``(1 + c (p - projection))^n``. By the inequality of
+arithmetic and geometric means it is at most 1 where ``sum n c (p - projection) <= 0``. That holds for every ``p`` in
+H0, because H0 is convex and the projection is its nearest point (in Kullback-Leibler divergence, weighted by ``n``).
+The guess may depend on the past, so stable's probability is guessed from its labels before this look.
 """
 
 import math
@@ -19,13 +20,13 @@ from gates.stats.ratio import NO_ARMS, Arms, known_counted, of_all
 _FLOOR = 0.002  # guesses stay this far from 0 and 1
 
 Bet = tuple[float, float]
-"""What log evidence gains by an event of a version, and by a trial without one."""
+"""What an event of a version adds to log evidence, and what a trial without one adds."""
 
 
 @dataclass(frozen=True, slots=True)
 class DifferenceState:
-    """Log evidence per guessed difference, its highest mixture so far, and the counts; ``counted`` are the events, each
-    look's divided by its design effect."""
+    """The log evidence of each guessed difference, the highest of their mixture so far, and the counts; ``counted``:
+    the events, each look's divided by its design effect."""
 
     log_e: tuple[float, ...]
     peak: float = 0.0
@@ -33,7 +34,7 @@ class DifferenceState:
     counted: float = 0.0
 
     def log_evidence(self, effect: float) -> float:
-        """The log evidence of all that was seen, where ``effect`` events count as one: as is known by now."""
+        """Return the log evidence of all looks, where by what is known now ``effect`` events count as one."""
         counted = known_counted(self.counted, self.arms.events)
         return of_all(log_mean_exp(self.log_e), self.arms.events, counted, effect)
 
@@ -49,7 +50,7 @@ class DifferenceTest:
         return DifferenceState(log_e=(0.0,) * len(self.guesses))
 
     def add(self, state: DifferenceState, arms: Arms, effect: float = 1.0) -> DifferenceState:
-        """One window. Its evidence is divided by the design ``effect`` known before it."""
+        """Return the state after one window. Its evidence is divided by the design ``effect`` known before it."""
         if not arms.comparable:
             return state
         stable = (state.arms.stable_events + 0.5) / (state.arms.stable_total + 5)
@@ -67,9 +68,10 @@ class DifferenceTest:
         )
 
     def bet(self, stable: float, difference: float, own: float, others: float) -> tuple[Bet, Bet]:
-        """On the candidate's trials, and on stable's: what stable's guessed probability and difference make of a block.
+        """Return the bets on the candidate's trials and on stable's, from guesses of stable's probability and of the
+        difference.
 
-        ``own`` and ``others`` are the sizes of the block, of which only the ratio matters.
+        ``own``, ``others``: the numbers of trials of the candidate and of stable; only their ratio matters.
         """
         stable = _clip(stable, _FLOOR, 1 - self.margin - _FLOOR)
         candidate = _clip(stable + difference, _FLOOR, stable + self.margin - _FLOOR / 2)
@@ -77,12 +79,12 @@ class DifferenceTest:
         return _bet(candidate, nearest), _bet(stable, nearest - self.margin)
 
     def _projection(self, own: float, others: float, candidate: float, stable: float) -> float:
-        """The candidate's probability at the point of H0 nearest to the guess; stable's is ``margin`` below it."""
+        """Return the candidate's probability at the point of H0 nearest to the guess; stable's is ``margin`` below."""
         margin = self.margin
 
         def slope(p: float) -> float:
-            """Return the slope of the divergence, times stable's variance, which has a pole where stable's probability
-            is 0."""
+            """Return the slope of the divergence times stable's variance ``q (1 - q)``, which removes the pole at
+            ``q`` = 0."""
             q = p - margin
             return own * (p - candidate) * q * (1 - q) / (p * (1 - p)) + others * (q - stable)
 

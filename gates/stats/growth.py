@@ -1,8 +1,8 @@
 """The growth of evidence, and the chance that it has crossed a threshold by some time.
 
 The log of an e-process under a fixed alternative is a random walk. Its drift and variance per second follow from the
-rates of the observations; the chance to have crossed a threshold is taken from Brownian motion with the same two
-numbers (the inverse Gaussian law), which errs by the overshoot of one look.
+rates of the observations. The chance to have crossed a threshold is that of Brownian motion with this drift and
+variance (the inverse Gaussian law), which errs by the overshoot of one look.
 """
 
 import math
@@ -34,16 +34,17 @@ class Stretch:
 
 
 def walk(steps: Iterable[tuple[float, float]]) -> Growth:
-    """Return the growth of a walk that makes jumps of some size at some rate per second: (rate, size) of each kind."""
+    """Return the growth of a walk that jumps. ``steps``: (rate per second, size) of each kind of jump."""
     jumps = list(steps)
     return Growth(sum(rate * size for rate, size in jumps), sum(rate * size * size for rate, size in jumps))
 
 
 def deciding(bets: Sequence[Sequence[Stretch]], threshold: float) -> tuple[Sequence[Stretch], float]:
-    """Return, of a mixture of bets, the one that gains most, and what it must reach for the mixture to reach
+    """Return the bet of a mixture that gains most, and the log evidence it must reach for the mixture to reach
     ``threshold``.
 
-    At most the log of the number of bets more, less where others gain nearly as much. ``bets``: for each its stretches.
+    That is more by the log of the number of bets at most, and by less where others gain nearly as much. ``bets``: the
+    stretches of each bet.
     """
     gains = [sum(stretch.growth.drift * stretch.seconds for stretch in bet) for bet in bets]
     best = max(gains)
@@ -58,10 +59,10 @@ def deciding(bets: Sequence[Sequence[Stretch]], threshold: float) -> tuple[Seque
 
 
 def chance_to_cross(stretches: Iterable[Stretch], threshold: float, *, within_s: float = math.inf) -> float:
-    """The chance that log evidence has reached ``threshold`` by the end of all stretches, or of what of them lies
-    within so many seconds of their start.
+    """Return the chance that log evidence has reached ``threshold`` by the end of the stretches, or ``within_s``
+    seconds of their start if that is sooner.
 
-    A plan asks this a million times: nothing is made here but the two sums.
+    A plan asks this a million times: no object is made here.
     """
     drift = variance = 0.0
     for stretch in stretches:

@@ -1,9 +1,10 @@
 """An e-process for "both versions' counts come from one distribution", over any bins.
 
-For guesses p and q of the two distributions, made before the look, and their mean p0 weighted by the numbers of
-observations of the look, the likelihood of (p, q) over that of (p0, p0) is an e-value: under any common distribution
-the mean factor of all observations is 1, and by the inequality of means so is at most the mean of their product
-(Turner, Ly & Grünwald, arXiv:2106.02693, for two categories). The guesses are Dirichlet estimates from earlier looks.
+Let p and q be guesses of the two distributions, made before the look, and p0 their mean, weighted by the numbers of
+observations of the look. The likelihood of (p, q) over that of (p0, p0) is an e-value: under any common distribution
+the expected factors of all observations average to 1, so by the inequality of arithmetic and geometric means their
+product is at most 1 (Turner, Ly & Grünwald, arXiv:2106.02693, for two categories). The guesses are Dirichlet estimates
+from earlier looks.
 """
 
 import math
@@ -15,7 +16,7 @@ _PRIOR = 20.0  # observations of the pooled distribution that each version's gue
 
 @dataclass(frozen=True, slots=True)
 class HomogeneityState:
-    """Counts per bin so far, and the log evidence now and at its highest."""
+    """Counts per bin so far, and the log evidence, now and at its highest."""
 
     candidate: tuple[int, ...] = ()
     stable: tuple[int, ...] = ()
@@ -24,11 +25,15 @@ class HomogeneityState:
 
     @property
     def smaller(self) -> int:
-        """Observations of the version that has fewer."""
+        """Return the number of observations of the version that has fewer."""
         return min(sum(self.candidate), sum(self.stable))
 
     def add(self, candidate: Sequence[int], stable: Sequence[int]) -> "HomogeneityState":
-        """One look's counts; bins must stay the same, and other bins start again."""
+        """Return the state after one look's counts; another number of bins begins anew.
+
+        Raises:
+            ValueError: the versions have different numbers of bins.
+        """
         if len(candidate) != len(stable):
             raise ValueError(f"{len(candidate)} bins of the candidate and {len(stable)} of stable")
         state = (
@@ -52,7 +57,7 @@ class HomogeneityState:
         )
 
     def distance(self) -> float:
-        """Total variation between the observed distributions."""
+        """Return the total variation between the observed distributions; 0 where one version has no observations."""
         totals = sum(self.candidate), sum(self.stable)
         if not min(totals):
             return 0.0
@@ -60,7 +65,7 @@ class HomogeneityState:
 
 
 def _guesses(state: HomogeneityState) -> tuple[list[float], list[float]]:
-    """Return guesses of the candidate's and of stable's distribution, from what was seen before this look."""
+    """Return guesses of the candidate's and of stable's distribution, from the counts before this look."""
     both = [x + y + 0.5 for x, y in zip(state.candidate, state.stable, strict=True)]
     pooled = [count / sum(both) for count in both]
     guesses = []

@@ -1,9 +1,10 @@
 """Murphy's partition of a Brier score: what miscalibration costs, what sharpness saves, and what accuracy leaves.
 
-Of the answered class alone, with confidence ``c`` and ``y`` = 1 where it was right, the mean of ``(c - y)^2`` is
-reliability - resolution + uncertainty (Murphy, J. Appl. Meteor. 12, 1973). Reliability is the distance of confidence
-from how often it is right; resolution how far apart the answers are told by confidence; uncertainty depends on the
-accuracy alone. The partition is by bands of confidence: what differs within one is in none of the three.
+For the predicted class alone, with confidence ``c`` and ``y`` = 1 where the answer is right, else 0, the mean of
+``(c - y)^2`` is reliability - resolution + uncertainty (Murphy, J. Appl. Meteor. 12, 1973). Reliability is the mean
+squared distance between a band's confidence and its accuracy; resolution that between a band's accuracy and the overall
+accuracy; uncertainty depends on the overall accuracy alone. Bands are intervals of confidence: differences within a
+band are in none of the three.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ Values = NDArray[np.float64]
 @quick
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The answers of one band of confidence: sums over them, each times its weight."""
+    """The answers of one band of confidence: their number, and sums over them, each answer times its weight."""
 
     count: int = 0
     weight: float = 0.0
@@ -29,7 +30,7 @@ class Band:
 
     @property
     def miscalibration(self) -> float:
-        """The sum of confidence minus correctness."""
+        """Return the weighted sum of confidence minus correctness."""
         return self.confidence - self.correct
 
 
@@ -50,14 +51,14 @@ class Murphy:
 
 
 def places(confidence: Values, edges: Values) -> NDArray[np.intp]:
-    """The band of each answer; one that lies on an edge is in the band above it."""
+    """Return the index of each answer's band; an answer on an edge is in the band above it."""
     return np.searchsorted(edges, confidence, side="right")
 
 
 def added(
     bands: Sequence[Band], place: NDArray[np.intp], confidence: Values, correct: Values, weights: Values
 ) -> tuple[Band, ...]:
-    """The bands with one look's answers, of which ``place`` tells the band."""
+    """Return the bands with one look's answers added. All arrays have one entry per answer; ``place``: its band."""
     size = len(bands)
     counts = np.bincount(place, minlength=size).tolist()
     sums = [
@@ -70,9 +71,10 @@ def added(
 
 
 def murphy(bands: Sequence[Band]) -> Murphy:
-    """The parts of one version's score; chance alone adds to reliability and resolution alike, and is taken off both.
+    """Return the parts of one version's score; all are 0 without answers.
 
-    A band of one answer, whose chance cannot be told, counts as having none.
+    Chance adds equally to reliability and to resolution, and is subtracted from both. In a band of one answer it cannot
+    be estimated, and counts as 0.
     """
     filled = [band for band in bands if band.count]
     total = sum(band.weight for band in filled)

@@ -1,11 +1,11 @@
-"""Small numbers: sums in the log domain, and roots of monotone functions."""
+"""Numerical helpers: sums in the log domain, roots of monotone functions, and sample sizes."""
 
 import math
 from collections.abc import Callable, Sequence
 
 
 def log_mean_exp(values: Sequence[float]) -> float:
-    """The log of the mean of ``exp(values)``, without overflow."""
+    """Return the log of the mean of ``exp(values)``, without overflow."""
     top = max(values)
     return top + math.log(sum([math.exp(value - top) for value in values]) / len(values))
 
@@ -13,12 +13,12 @@ def log_mean_exp(values: Sequence[float]) -> float:
 def boundary(
     excess: Callable[[float], float], inside: float, outside: float, step: float, *, tolerance: float = 0.01
 ) -> float:
-    """Return where ``excess`` turns from negative (at ``inside``) to positive (towards ``outside``), erring to the
-    outside.
+    """Return the point where ``excess`` turns from negative (at ``inside``) to positive (towards ``outside``), rounded
+    outwards; ``outside`` where ``excess`` is negative all the way.
 
     ``step`` is a guess of the distance: it is doubled until it goes far enough. The rest is false position (Illinois),
-    until the distance is known to about a hundredth. Log evidence grows as the square of the distance, nearly, so the
-    square is what is interpolated. The answer is ``outside`` where ``excess`` is negative everywhere up to it.
+    until the relative error of the distance is about ``tolerance``. Log evidence grows nearly as the square of the
+    distance, so the square is interpolated.
     """
     whole = (outside - inside) ** 2
     away = 1 if outside > inside else -1
@@ -43,13 +43,17 @@ def boundary(
 
 
 def at_least(needed: int | None, least: int, samples: int) -> int | None:
-    """About how many samples in all settle a test that concludes nothing from fewer than ``least``; None where it has
-    so many ``samples``, and nothing they show yet would ever settle it."""
+    """Return about how many samples in all settle a test that needs ``needed`` of them, and at least ``least``.
+
+    ``needed`` is None where nothing shows that the test will ever settle; so is the result, once ``samples`` reach
+    ``least``.
+    """
     return None if needed is None and samples >= least else max(needed or 0, least)
 
 
 def samples_to_settle(samples: int, log_e: float, log_threshold: float) -> int | None:
-    """About how many samples in all settle a test that has gathered ``log_e`` so far and goes on at this rate."""
+    """Return about how many samples in all settle a test that gathered ``log_e`` from ``samples`` and goes on at this
+    rate; None where it gathered nothing."""
     if samples <= 0 or log_e <= 0:
         return None
     return max(samples + 1, math.ceil(samples * log_threshold / log_e))

@@ -1,8 +1,8 @@
 """F1: e-processes for the ratio of two event rates, from counts (Lindon & Malek, arXiv:2011.03567).
 
-Given that an event happened in a window in which the candidate served the share ``rho`` of the requests, it was the
-candidate's with probability ``theta = r rho / (r rho + 1 - rho)``, where ``r`` is the ratio of the two rates. Load
-that both versions share cancels, and so do ramps, because ``rho`` is the realised share of each window.
+Let ``r`` be the candidate's event rate over stable's, and ``rho`` the candidate's share of the requests of a window.
+Given that an event happened, it was the candidate's with probability ``theta = r rho / (r rho + 1 - rho)``. Load that
+both versions share cancels, and so do ramps, because ``rho`` is the realised share of each window.
 """
 
 import math
@@ -26,12 +26,12 @@ class Arms:
 
     @property
     def comparable(self) -> bool:
-        """Only a window in which both versions were asked says anything about their ratio."""
+        """Return whether both versions were asked: no other window says anything about their ratio."""
         return self.candidate_total > 0 and self.stable_total > 0
 
     @property
     def share(self) -> float:
-        """The candidate's share of the requests."""
+        """Return the candidate's share of the requests."""
         return self.candidate_total / (self.candidate_total + self.stable_total)
 
     @property
@@ -51,7 +51,10 @@ NO_ARMS = Arms(0, 0, 0, 0)
 
 
 def estimated_ratio(arms: Arms, expected: float) -> float | None:
-    """The ratio of the rates, where equal ones would have given the candidate ``expected`` of the events."""
+    """Return the ratio of the rates, where equal rates would have given the candidate ``expected`` of the events.
+
+    None where ``expected`` is none or all of them. Half an event is added to each version where stable had none.
+    """
     if not arms.events or not 0 < expected < arms.events:
         return None
     slack = 0.0 if arms.stable_events else 0.5
@@ -60,24 +63,24 @@ def estimated_ratio(arms: Arms, expected: float) -> float | None:
 
 
 def of_all(log_e: float, events: int, counted: float, effect: float) -> float:
-    """Return log evidence of ``events`` that were ``counted`` as fewer, where ``effect`` of them count as one: by all
-    that was seen, which may be more than each look knew. It is less, so a test that asks for it stays valid."""
+    """Return the log evidence of ``events`` that each look's effect ``counted`` as fewer, divided further where the
+    ``effect`` by all looks is larger. That is no more evidence, so a test that also requires it stays valid."""
     return log_e * min(events / (counted * effect), 1.0) if counted else 0.0
 
 
 def known_counted(counted: float, events: int) -> float:
-    """Return what ``events`` were counted as: of a state that was kept by a version of Serin that did not tell, each
-    for itself, so that what is known by now divides it."""
+    """Return what ``events`` were counted as; in a state of an older Serin, which did not record it, each as one, so
+    that the effect known by now divides all of them."""
     return counted or float(events)
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class RatioState:
-    """``log_e`` per alternative, their highest mixture so far, the counts behind them.
+    """The log evidence of each alternative, the highest of their mixture so far, and the counts behind them.
 
-    ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen;
-    ``counted`` are those events, each look's divided by its design effect.
+    ``expected``: how many of all events would be the candidate's if the rates were equal. ``counted``: all events, each
+    look's divided by its design effect. ``spell``: the looks that are capped as one (`gates.stats.cap`).
     """
 
     log_e: tuple[float, ...]
@@ -92,18 +95,18 @@ class RatioState:
         return self.arms.events
 
     def estimate(self) -> float | None:
-        """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
+        """Return the ratio of the rates, at the realised shares; None where nothing shows it."""
         return estimated_ratio(self.arms, self.expected)
 
     def log_evidence(self, effect: float) -> float:
-        """The log evidence of all that was seen, where ``effect`` events count as one: as is known by now."""
+        """Return the log evidence of all looks, where by what is known now ``effect`` events count as one."""
         counted = known_counted(self.counted, self.events)
         return of_all(log_mean_exp(self.log_e), self.events, counted, effect)
 
 
 @dataclass(frozen=True, slots=True)
 class RatioTest:
-    """Evidence against "the ratio is at most ``null``" (alternatives above it) or "at least" (alternatives below)."""
+    """Evidence against "the ratio is at most ``null``" (alternatives above) or "at least ``null``" (below)."""
 
     null: float
     alternatives: tuple[float, ...]
@@ -113,14 +116,14 @@ class RatioTest:
         return RatioState(log_e=(0.0,) * len(self.alternatives))
 
     def add(self, state: RatioState, arms: Arms, effect: float = 1.0, *, length_s: float = math.inf) -> RatioState:
-        """One window of so many seconds, at its realised share. Its evidence is divided by the design ``effect`` known
-        before it."""
+        """Return the state after one window of ``length_s`` seconds, at its realised share. Its evidence is divided by
+        the design ``effect``, which must be known before the window."""
         return self.add_at(state, arms, arms.share, effect, length_s=length_s) if arms.comparable else state
 
     def add_at(
         self, state: RatioState, arms: Arms, share: float, effect: float = 1.0, *, length_s: float = math.inf
     ) -> RatioState:
-        """One window at a share that is known otherwise, strictly between 0 and 1."""
+        """Return the state after one window, at a ``share`` that is known otherwise, strictly between 0 and 1."""
         if not arms.events and state.spell.begins:
             return replace(state, arms=state.arms + arms)
         steps = _log_likelihoods(self.alternatives, arms, share)
@@ -142,18 +145,18 @@ class RatioTest:
 
 
 def _log_likelihoods(ratios: tuple[float, ...], arms: Arms, share: float) -> list[float]:
-    """Return the log likelihood of each ratio, up to a term that does not depend on it."""
+    """Return the log likelihood of each ratio, up to a term that does not depend on the ratio."""
     own, events = arms.candidate_events, arms.events
     return [own * log - events * math.log1p(excess * share) for log, excess in _logs(ratios)]
 
 
 @lru_cache(maxsize=64)
 def _logs(ratios: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
-    """(ln r, r - 1) of each ratio: the grids are few and the same at every look."""
+    """Return (ln r, r - 1) of each ratio r: the grids are few, and each look uses them."""
     return tuple((math.log(ratio), ratio - 1) for ratio in ratios)
 
 
-# The ratios for which a confidence sequence says yes or no: 1/20 to 20, in steps of about 13 %.
+# The ratios that a confidence sequence keeps or excludes: 1/20 to 20, in steps of about 13 %.
 _GRID = tuple(math.exp(math.log(20) * (step / 24 - 1)) for step in range(49))
 
 
@@ -161,14 +164,14 @@ _GRID = tuple(math.exp(math.log(20) * (step / 24 - 1)) for step in range(49))
 class RatioBounds:
     """A confidence sequence for the ratio: the log likelihood of every point of a fixed grid.
 
-    A point is excluded once the mixture over the grid beats it ``1/alpha`` times. The likelihood is concave in
+    A point is excluded once the mixture over the grid beats it ``1/alpha`` times. The log likelihood is concave in
     ``log r``, so the points that remain are an interval; its ends are moved out to the next excluded points.
     """
 
     log_likelihoods: tuple[float, ...] = (0.0,) * len(_GRID)
 
     def add(self, arms: Arms, effect: float = 1.0) -> "RatioBounds":
-        """One window; its evidence is divided by the design ``effect`` known before it."""
+        """Return the bounds after one window; its evidence is divided by the design ``effect`` known before it."""
         if not arms.comparable or not arms.events:
             return self
         steps = _log_likelihoods(_GRID, arms, arms.share)
@@ -177,7 +180,7 @@ class RatioBounds:
         )
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Bounds that hold at every look at once with probability ``1 - alpha``; 0 and infinity where none is known."""
+        """Return bounds that hold at every look at once with probability ``1 - alpha``; 0 and infinity: not known."""
         least = log_mean_exp(self.log_likelihoods) + math.log(alpha)
         kept = [place for place, value in enumerate(self.log_likelihoods) if value > least]
         low = _GRID[kept[0] - 1] if kept[0] > 0 else 0.0

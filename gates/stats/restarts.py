@@ -1,9 +1,10 @@
-"""Evidence that begins anew from time to time, so that what begins late is found nearly as soon as what begins at once.
+"""Evidence that begins anew from time to time, so that harm that begins late is found nearly as soon as early harm.
 
-For each time at which one could begin to bet, fixed in advance, the capital from then on is a supermartingale that
-starts at 1; so is their mean by weights that add up to 1 (an e-detector: Shin, Ramdas & Rinaldo, arXiv:2203.03532, with
-weights over an endless life in place of a rate of alarms). The n-th start has the weight ``1 / (n (n + 1))``. Only some
-starts are kept, by their numbers alone: of those long ago fewer and fewer. To leave one out only loses evidence.
+Times at which to begin to bet are fixed in advance. The capital from each such start on is a supermartingale that
+starts at 1; so is the mean of these capitals, with weights that add up to 1 (an e-detector: Shin, Ramdas & Rinaldo,
+arXiv:2203.03532, with weights over an endless life in place of a rate of alarms). The n-th start has the weight
+``1 / (n (n + 1))``. Only some starts are kept, chosen by their numbers alone, and fewer the older they are. To leave a
+start out only loses evidence.
 """
 
 import math
@@ -14,13 +15,13 @@ from typing import Final
 from gates.stats.betting import Trinomial
 
 SHARE: Final = 0.1  # of the level, for all starts but the first
-_EVERY_S: Final = 240.0
-_NEAR: Final = 4  # so many of the newest are kept, and as many of each octave before
+_EVERY_S: Final = 240.0  # between two starts, at least
+_NEAR: Final = 4  # starts kept of the newest, and of each octave of ages before them
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A time to begin at: its number, from 1, and what was counted before it."""
+    """A start: its number, from 1, and the counts before it."""
 
     number: int
     before: Trinomial
@@ -28,22 +29,24 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The start that the evidence is mostly of: all log evidence together, and what was counted since."""
+    """The log evidence of all starts together, and the counts since the start with the largest part in it."""
 
     log_e: float
-    since: Trinomial | None  # None: since the beginning of all
+    since: Trinomial | None  # None: since the beginning
 
 
 @dataclass(frozen=True, slots=True)
 class Restarts:
-    """The starts that are kept; ``due_s``: when the next one is, and None before the first look."""
+    """The starts that are kept. ``number``: of the newest start; ``due_s``: unix time of the next one, and None before
+    the first look."""
 
     starts: tuple[Start, ...] = ()
     number: int = 0
     due_s: float | None = None
 
     def begin(self, start_s: float, counts: Trinomial) -> "Restarts":
-        """At a look whose window begins at ``start_s``, with what was counted before it."""
+        """Return the starts at a look whose window begins at ``start_s`` (unix seconds), with ``counts`` before it: a
+        new one is added if one is due."""
         if self.due_s is None:
             return Restarts(self.starts, self.number, start_s + _EVERY_S)
         if start_s < self.due_s:
@@ -53,14 +56,14 @@ class Restarts:
         return Restarts((*kept, Start(number, counts)), number, start_s + _EVERY_S)
 
     def forgotten(self) -> "Restarts":
-        """Without the starts so far: what was counted since them tells nothing."""
+        """Return the state without the starts so far: the counts since them are no evidence."""
         return Restarts((), self.number, self.due_s)
 
     def with_all(
         self, log_e: float, counts: Trinomial, log_es_of: Callable[[Sequence[Trinomial]], Sequence[float]]
     ) -> Late:
-        """Return the evidence of all starts, of which ``log_e`` is the first one's. ``log_es_of``: that of what was
-        counted since each of the others."""
+        """Return the evidence of all starts. ``log_e``: that of the counts since the beginning; ``log_es_of``: returns
+        that of the counts since each later start."""
         counted = [counts - start.before for start in self.starts]
         weights = [math.log(SHARE / (start.number * (start.number + 1))) for start in self.starts]
         parts: list[tuple[float, Trinomial | None]] = [(math.log1p(-SHARE) + log_e, None)]

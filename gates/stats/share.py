@@ -14,7 +14,7 @@ from gates.stats.numerics import boundary, log_mean_exp
 class ShareState:
     """Events among trials, and the highest log evidence so far.
 
-    Those that are ``counted`` are divided by the design effect of their look.
+    ``counted...``: events and trials, each look's divided by its design effect.
     """
 
     events: int = 0
@@ -29,11 +29,12 @@ class ShareState:
 
     @property
     def effect(self) -> float:
-        """The mean design effect of the looks so far."""
+        """Return the mean design effect of the looks so far."""
         return self.total / self.counted_total if self.counted_total else 1.0
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Bounds that hold at every look at once: points that the beta mixture (1/2, 1/2) beats 1/alpha times are out.
+        """Return bounds that hold at every look at once with probability ``1 - alpha``: they exclude the shares that
+        the beta mixture (1/2, 1/2) beats ``1/alpha`` times.
 
         The mixture is the method of Robbins (1970) for a Bernoulli probability, in closed form.
         """
@@ -49,24 +50,24 @@ class ShareState:
 
 @dataclass(frozen=True, slots=True)
 class ShareTest:
-    """Evidence against "the share is at most ``null``" (alternatives above it) or "at least" (alternatives below)."""
+    """Evidence against "the share is at most ``null``" (alternatives above) or "at least ``null``" (below)."""
 
     null: float
     alternatives: tuple[float, ...]
 
     def log_e(self, events: float, total: float) -> list[float]:
-        """Return the log evidence of each alternative; the mean of them is the evidence."""
+        """Return the log evidence of each alternative; `log_mean_exp` of them is that of the test."""
         base = _log_likelihood(self.null, events, total - events)
         return [_log_likelihood(share, events, total - events) - base for share in self.alternatives]
 
     def log_evidence(self, state: ShareState, effect: float) -> float:
-        """The log evidence of all events, where ``effect`` of them count as one: by all that was seen, which may be
-        more than each look knew."""
+        """Return the log evidence of all events, where ``effect`` of them count as one by all looks, if that is more
+        than the looks knew."""
         further = max(effect / state.effect, 1.0)
         return log_mean_exp(self.log_e(state.counted_events / further, state.counted_total / further))
 
     def add(self, state: ShareState, events: int, total: int, effect: float = 1.0) -> ShareState:
-        """The state after one look. Its evidence is divided by the design ``effect`` known before it."""
+        """Return the state after one look. Its counts are divided by the design ``effect`` known before the look."""
         counted_events, counted_total = state.counted_events + events / effect, state.counted_total + total / effect
         evidence = log_mean_exp(self.log_e(counted_events, counted_total))
         return ShareState(
@@ -75,16 +76,16 @@ class ShareTest:
 
 
 def above(null: float, factors: tuple[float, ...]) -> ShareTest:
-    """The test of "at most ``null``" with alternatives ``factors`` times as high, as far as they are shares."""
+    """Return the test of "at most ``null``" with alternatives ``factors`` times as high, as far as they are below 1."""
     return ShareTest(null, tuple(null * factor for factor in factors if null * factor < 1))
 
 
-# Below a ceiling: no events at all, few, and half as many. The first certifies clean traffic fastest.
+# Alternatives below a ceiling: no events at all, a fifth, half as many. The first certifies clean traffic fastest.
 _BELOW = (0.0, 0.2, 0.5)
 
 
 def below(null: float) -> ShareTest:
-    """The test of "at least ``null``", which certifies a ceiling."""
+    """Return the test of "at least ``null``", which certifies a ceiling."""
     return ShareTest(null, tuple(null * factor for factor in _BELOW))
 
 

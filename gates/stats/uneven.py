@@ -1,15 +1,15 @@
-"""Betting on the mean of a population of which some units were likelier to be drawn than others.
+"""Betting on the mean of a population of which some units were more likely to be drawn than others.
 
-Say that a unit is drawn with probability ``p``, never below ``least``, and has the value ``d``. Someone who bets
-against "the mean is at most ``m``" multiplies the capital by ``1 + b (least / p) (d - m)`` for each unit drawn, and by
-1 for the others. Over all units the mean of that factor is ``1 + b least (mean - m)`` (Horvitz & Thompson 1952), so the
-capital is a non-negative supermartingale, whatever the units' chances depended on (Shekhar, Xu, Lipton, Liang & Ramdas,
-arXiv:2210.10768): it exceeds ``1/alpha`` at any time with probability at most ``alpha``.
+A unit has the value ``d`` and is drawn with probability ``p``, never below ``least``. Someone who bets the share ``b``
+of the capital against "the mean is at most ``m``" multiplies it by ``1 + b (least / p) (d - m)`` for each unit drawn,
+and by 1 for each other unit. Over all units the mean of that factor is ``1 + b least (mean - m)`` (Horvitz & Thompson
+1952), so the capital is a non-negative supermartingale, whatever the probabilities depended on (Shekhar, Xu, Lipton,
+Liang & Ramdas, arXiv:2210.10768): it ever exceeds ``1/alpha`` with probability at most ``alpha``.
 
 The capital is bounded from below by sums alone, since ``log(1 + x) >= x - c x^2`` for ``x >= -s``, where
 ``c = -(log(1 - s) + s) / s^2`` (Fan, Grama & Liu, arXiv:1311.6273). So a few sums (`Drawn`) are evidence about any
-mean, and ``least`` need not be known before they are read: evidence is what it would be, had it been known before.
-Until a unit of the smallest probability was drawn, or where it is not declared, nothing can tell what it is.
+mean. ``least`` need not be known when a unit is drawn: the evidence is what it would be had ``least`` been known. Where
+it is not declared, the smallest probability so far stands for it, and a later unit may show a smaller one.
 """
 
 import math
@@ -22,11 +22,11 @@ from gates.quick import quick
 from gates.stats.numerics import boundary, log_mean_exp
 from gates.stats.weighted import Drawn, shared_by_all
 
-_GRID = 64  # shares at which the evidence of two arms is tried, before the least is looked for between two of them
+_GRID = 64  # shares at which the evidence of two arms is tried; the least is then sought between two of them
 _EDGE = 1 - 1e-9
-SET_ASIDE_MAX = 0.01  # of the labels: so few may be left out of what tells of harm, the least likely ones
-_FLOORS_WEIGHT = 0.1  # of the level: that a floor was chosen after the labels were seen
-_FLOORS = 9  # powers of ten down to the smallest that is taken
+SET_ASIDE_MAX = 0.01  # of the labels: so few of the least likely ones may be left out of evidence of harm
+_FLOORS_WEIGHT = 0.1  # of the level: for evidence whose floor was chosen after the labels were seen
+_FLOORS = 9  # powers of ten that a floor may be
 
 
 @quick
@@ -49,18 +49,18 @@ class Chances:
 
     @property
     def even(self) -> bool:
-        """All were as likely as the others: a plain mean is the population's."""
+        """Return whether all units were equally likely: a plain mean is then the population's."""
         return self.most <= self.least
 
 
 def declared(least: float | None) -> Chances:
-    """Before anything was drawn by a design whose smallest probability is ``least``; None: not known."""
+    """Return the chances before anything was drawn, where the smallest probability is ``least``; None: not known."""
     return Chances() if least is None else Chances(least)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The span that values lie in."""
+    """The interval that values lie in."""
 
     low: float
     high: float
@@ -77,7 +77,7 @@ class Span:
 @quick
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """Units whose probability is of one power of ten."""
+    """The units whose probability has one power of ten: its common logarithm, rounded down, is ``power``."""
 
     power: int
     chances: Chances
@@ -86,7 +86,8 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The sums that are left without the few least likely units, and how many those are."""
+    """The sums without the few least likely units, the smallest and the largest probability that are left, and the
+    number of units set ``aside``."""
 
     sample: Drawn = field(default_factory=Drawn)
     least: float = 1.0
@@ -106,7 +107,7 @@ class Graded:
     grades: tuple[Grade, ...] = ()
 
     def add(self, sample: Drawn, chances: Chances) -> "Graded":
-        """With ``sample``, all of it drawn with probabilities of one power of ten."""
+        """Return the sums with ``sample`` added, all of it drawn with probabilities of one power of ten."""
         power, grades = _power(chances.least), self.grades
         place = bisect_left(grades, power, key=attrgetter("power"))
         known = place < len(grades) and grades[place].power == power
@@ -115,7 +116,7 @@ class Graded:
         return Graded((*grades[:place], Grade(power, chances, sample), *grades[place + known :]))
 
     def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Graded":
-        """With one unit of each value."""
+        """Return the sums with one unit added for each value and its probability."""
         if not probabilities:
             return self
         if shared_by_all(probabilities) is not None or _power(min(probabilities)) == _power(max(probabilities)):
@@ -143,7 +144,7 @@ class Graded:
 
     @property
     def kept(self) -> Kept:
-        """Without the lowest powers, as long as all units of those are at most ``SET_ASIDE_MAX`` of the whole."""
+        """Return the sums without the lowest powers, which together hold at most ``SET_ASIDE_MAX`` of all units."""
         room = SET_ASIDE_MAX * self.count
         aside, first = 0, 0
         while first < len(self.grades) - 1 and aside + self.grades[first].sample.count <= room:
@@ -157,11 +158,15 @@ class Graded:
 
 
 FLOOR_LOG_WEIGHT = math.log(_FLOORS_WEIGHT / _FLOORS)
-"""What is added to log evidence of `Kept` units: a tenth of the level, divided among the floors it may be of."""
+"""The log weight of evidence from `Kept` units: a tenth of the level, divided among the possible floors."""
 
 
 def log_capitals(sample: Drawn, least: float, mean_max: float, span: Span, bets: Sequence[float]) -> list[float]:
-    """At least the log capital of each bet against "the mean is at most ``mean_max``"."""
+    """Return a lower bound of the log capital of each bet against "the mean is at most ``mean_max``".
+
+    ``least``: the smallest probability of being drawn; ``span``: of the values; ``bets``: shares, below 1, of the
+    largest bet that cannot lose everything.
+    """
     room = mean_max - span.low
     won = least * (sample.total - mean_max * sample.weight)
     squares = sample.spread - 2 * mean_max * sample.cross + mean_max**2 * sample.squares
@@ -175,17 +180,17 @@ def _curvature(lost: float) -> float:
 
 
 def log_e_mean_at_most(sample: Drawn, least: float, mean_max: float, span: Span, bets: Sequence[float]) -> float:
-    """Log evidence against "the mean is at most ``mean_max``"."""
+    """Return the log evidence against "the mean is at most ``mean_max``"."""
     return log_mean_exp(log_capitals(sample, least, mean_max, span, bets))
 
 
 def log_e_mean_at_least(sample: Drawn, least: float, mean_min: float, span: Span, bets: Sequence[float]) -> float:
-    """Log evidence against "the mean is at least ``mean_min``": the mirror image."""
+    """Return the log evidence against "the mean is at least ``mean_min``": the mirror image."""
     return log_e_mean_at_most(-sample, least, -mean_min, span.mirrored, bets)
 
 
 def mean_bounds(sample: Drawn, least: float, span: Span, bets: Sequence[float], alpha: float) -> tuple[float, float]:
-    """Bounds on the mean that hold at every look at once with probability ``1 - alpha``."""
+    """Return bounds on the mean that hold at every look at once with probability ``1 - alpha``."""
     if not sample.count:
         return span.low, span.high
     threshold = math.log(2 / alpha)
@@ -203,7 +208,8 @@ def mean_bounds(sample: Drawn, least: float, span: Span, bets: Sequence[float], 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """The draw of one version's answers: 1 for a wrong one, 0 for a right one."""
+    """The labelled answers of one version, 1 for a wrong one and 0 for a right one. ``graded``: the same sums by
+    probability."""
 
     sample: Drawn = field(default_factory=Drawn)
     chances: Chances = field(default_factory=Chances)
@@ -211,7 +217,7 @@ class Arm:
 
     @property
     def kept(self) -> "Arm":
-        """Without the few least likely answers."""
+        """Return the arm without the few least likely answers."""
         found = self.graded.kept
         return Arm(found.sample, Chances(found.least, self.chances.most)) if found.aside else self
 
@@ -220,12 +226,13 @@ _SHARE = Span(0.0, 1.0)
 
 
 def log_e_difference_at_least(one: Arm, other: Arm, difference: float, bets: Sequence[float]) -> float:
-    """Log evidence against "the share of ``one`` is that of ``other`` plus ``difference``, or more".
+    """Return the log evidence against "the share of ``one`` is at least that of ``other`` plus ``difference``".
 
-    Under it there is a share that ``other``'s is at most, and ``one``'s at least, ``difference`` above: the evidence
-    against both is a product, and against all such shares the least of the products.
+    Under that null there is a ``share`` such that ``other``'s is at most ``share`` and ``one``'s at least
+    ``share + difference``. The evidence against both is a product; against the null it is the least product over all
+    such shares.
     """
-    from scipy.optimize import minimize_scalar  # who keeps a state of this imports no scipy for it
+    from scipy.optimize import minimize_scalar  # here, so that reading a state needs no scipy
 
     low, high = max(0.0, -difference), min(1.0, 1 - difference)
 
@@ -242,5 +249,5 @@ def log_e_difference_at_least(one: Arm, other: Arm, difference: float, bets: Seq
 
 
 def share_bounds(arm: Arm, bets: Sequence[float], alpha: float) -> tuple[float, float]:
-    """Bounds on an arm's share of wrong answers that hold at every look at once."""
+    """Return bounds on an arm's share of wrong answers, at every look at once with probability ``1 - alpha``."""
     return mean_bounds(arm.sample, arm.chances.least, _SHARE, bets, alpha)

@@ -1,21 +1,24 @@
 """Watching the ratio of two event rates, or one share, for harm that may begin at any time: an e-process that learns
 what to bet.
 
-Given that an event happened, it was the candidate's with probability ``theta(r, rho) = r rho / (r rho + 1 - rho)``, as
-in `gates.stats.ratio`. Against "the ratio is at most ``null``" each look is bet at one ratio, chosen from the looks
-before it alone: that of the latest events, drawn a little towards a first guess (a predictable plug-in, Waudby-Smith &
-Ramdas, arXiv:2010.09686). While nothing is wrong it bets little and loses little, so harm that begins in the fortieth
-minute is found nearly as soon as harm that is there from the start. A mixture of fixed bets would first have to win
-back what forty good minutes cost. What the good minutes of many hours cost is made up for from a reserve: each time
-less than the next part of it is left, the test begins anew with that part beside what is left (restarts,
-arXiv:2203.03532; the parts sum to the reserve, so evidence and reserve together are one e-process that starts at 1).
+As in `gates.stats.ratio`, ``r`` is the candidate's event rate over stable's, and ``rho`` the candidate's share of the
+requests of a window: given that an event happened, it was the candidate's with probability
+``theta = r rho / (r rho + 1 - rho)``.
+
+Against "``r`` is at most ``null``" each look bets on one ratio, chosen from earlier looks alone: that of the latest
+events, drawn a little towards a first guess (a predictable plug-in, Waudby-Smith & Ramdas, arXiv:2010.09686). While
+nothing is wrong the test bets little and loses little, so harm that begins in the fortieth minute is found nearly
+as soon as harm from the start; a mixture of fixed bets would first have to win back what forty good minutes cost. What
+many good hours cost comes from a reserve: each time less than its next part is at stake, that part is added to the
+stake (restarts, arXiv:2203.03532). The parts sum to the reserve, so stake and reserve together are one e-process that
+starts at 1.
 
 Three things keep events that come together from passing for harm:
 
-* the evidence of a look is divided by the design effect that was known before it (`gates.stats.spread`);
-* the looks of a spell, as long as one incident may last, count as one, and that adds no more than `gates.stats.cap`
-  allows: a factor that is cut off is smaller, so the test stays valid;
-* the exact test at the deadline counts each event as one over the effect, too.
+* the evidence of a look is divided by the design effect that was known before the look (`gates.stats.spread`);
+* the looks of a spell, as long as one incident may last, together add no more than the cap (`gates.stats.cap`): a
+  factor that is cut off is smaller, so the test stays valid;
+* the exact test at the deadline, too, counts each event as one over the effect.
 """
 
 import math
@@ -26,28 +29,29 @@ from gates.quick import quick
 from gates.stats.cap import NO_CAP, NO_SPELL, Cap, Spell
 from gates.stats.ratio import NO_ARMS, Arms, estimated_ratio
 
-LEARNING: Final = 2.0  # log evidence, about, that it costs not to know the ratio beforehand
-BET_SPREAD: Final = 0.12  # standard deviation, about, of the logarithm of the bet around that of the ratio
+LEARNING: Final = 2.0  # about the log evidence that not knowing the ratio beforehand costs
+BET_SPREAD: Final = 0.12  # about the standard deviation of the log of the bet around the log of the ratio
 _FIRST: Final = 1.4  # times the null: the bet before anything was seen
-_FIRST_EVENTS: Final = 3.0  # that it is worth
+_FIRST_EVENTS: Final = 3.0  # that the first bet is worth
 LATEST_OF_MANY, LATEST_OF_FEW = 20.0, 12.0  # events that the bet is learnt from: of slow requests, of errors
 _BET_MAX: Final = 20.0  # times the null
-_CERTAIN: Final = 1e-3  # no share above 1 less this is bet on
-HARM_OF_ONE_INCIDENT: Final = 0.4  # of the log evidence that decides, that one incident may add: three must speak
-_SETTLED: Final = 3.0  # times what one look may add: more evidence is not waited for
-RESERVE: Final = 0.2  # of what a test begins with; its part ``n`` is 1 / n (n + 1) of it
+_CERTAIN: Final = 1e-3  # the largest share that is bet on is 1 less this
+HARM_OF_ONE_INCIDENT: Final = 0.4  # of the deciding log evidence, what one incident may add: it takes three
+_SETTLED: Final = 3.0  # times what one incident may add: above this peak no more suspicions are raised
+RESERVE: Final = 0.2  # of what a test begins with; part ``n`` of the reserve is ``1 / (n (n + 1))`` of it
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """The log of what is at stake, the highest log evidence, the latest events, and the counts behind them.
+    """The log of the stake, the highest log evidence, the latest events (those that the bet is learnt from), and the
+    counts behind them.
 
-    ``restarts``: parts of the reserve that are at stake already.
-    ``expected`` is the number of the candidate's events that equal rates would have given, of all events seen. Those
-    that are ``counted`` are divided by the design effect of their look; ``counted_expected`` is at the null.
-    ``suspicions``: looks that said as much against the candidate as one alone may. ``spell``: the looks that count
-    as one (`gates.stats.cap`), whose events are ``coming`` to what the bet is learnt from.
+    ``restarts``: parts of the reserve that are at stake already. ``expected``: how many of all events would be the
+    candidate's if the rates were equal (of a share, at the null). ``counted...``: the candidate's own events, all
+    events (of a share, trials), and the candidate's events at the null, each look's divided by its design effect.
+    ``suspicions``: looks that said as much against the candidate as one alone may. ``spell``: the looks that are capped
+    as one (`gates.stats.cap`); ``coming...``: their events, which are added to the latest ones when the spell ends.
     """
 
     log_stake: float = math.log(1 - RESERVE)
@@ -71,22 +75,24 @@ class WatchState:
 
     @property
     def share(self) -> float:
-        """The candidate's events among its requests."""
+        """Return the candidate's events as a share of its requests."""
         requests = self.arms.candidate_total
         return self.arms.candidate_events / requests if requests else 0.0
 
     def estimate(self) -> float | None:
-        """The ratio of the rates, at the realised shares; half an event is added where stable had none."""
+        """Return the ratio of the rates, at the realised shares; None where nothing shows it."""
         return estimated_ratio(self.arms, self.expected)
 
     def p_value(self, effect: float = 1.0) -> float:
-        """Against "the ratio, or the share, is at most the null"; of a ratio conditional on the events of each window.
+        """Return the p-value against "the ratio, or the share, is at most the null"; of a ratio, given the number of
+        events of each window.
 
-        ``effect``: how many events count as one by all that was seen, where that is more than each look knew.
-        The windows' shares differ, so the candidate's events are a Poisson binomial; its upper tail is below that of
-        the binomial with the mean probability (Hoeffding 1956, theorem 4) beyond one event above the mean.
+        ``effect``: how many events count as one by all looks, used where that is more than each look knew. The windows'
+        shares differ, so the candidate's events are a Poisson binomial. From one event above the mean on, its upper
+        tail is below that of the binomial with the mean probability (Hoeffding 1956, theorem 4); before that, 1 is
+        returned.
         """
-        from gates.stats.exact import upper_tail  # as in `gates.stats.uneven`
+        from gates.stats.exact import upper_tail  # here, so that reading a state needs no scipy
 
         further = (
             max(effect * self.counted_own / self.arms.candidate_events, 1.0) if self.arms.candidate_events else 1.0
@@ -98,13 +104,13 @@ class WatchState:
 
 
 def cap_of(alpha: float, incident_s: float = 0.0) -> Cap:
-    """The cap of the evidence that rejects at ``alpha``."""
+    """Return the cap for a test that rejects at ``alpha``, where an incident lasts up to ``incident_s``."""
     return Cap(HARM_OF_ONE_INCIDENT * math.log(1 / alpha), incident_s)
 
 
 @dataclass(frozen=True, slots=True)
 class RatioWatch:
-    """Evidence against "the ratio is at most ``null``". ``latest``: events that the bet is learnt from."""
+    """Evidence against "the ratio is at most ``null``". ``latest``: how many events the bet is learnt from."""
 
     cap: Cap = NO_CAP
     latest: float = LATEST_OF_MANY
@@ -112,7 +118,8 @@ class RatioWatch:
     def add(
         self, state: WatchState, arms: Arms, *, null: float = 1.0, effect: float = 1.0, length_s: float = math.inf
     ) -> WatchState:
-        """One window, of so many seconds. ``null`` and ``effect`` must be known before it."""
+        """Return the state after one window of ``length_s`` seconds. ``null`` and the design ``effect`` must be known
+        before the window."""
         if not arms.comparable:
             return state
         if not arms.events and state.spell.begins:
@@ -142,7 +149,7 @@ class ShareWatch:
     def add(
         self, state: WatchState, events: int, total: int, effect: float = 1.0, *, length_s: float = math.inf
     ) -> WatchState:
-        """One window, of so many seconds. ``effect`` must be known before it."""
+        """Return the state after one window of ``length_s`` seconds. The design ``effect`` must be known before it."""
         if not total:
             return state
         bet, expected = min(_bet(state, effect), (1 - _CERTAIN) / self.null), total * self.null
@@ -155,8 +162,9 @@ class ShareWatch:
 @quick
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A window: the candidate's events and how many the null expects beside the others; of how many trials, and how
-    many of these the null expects to be the candidate's events."""
+    """A window. ``own``: the candidate's events; ``expected_beside``: how many of them the null expects beside the
+    events of stable (of a share, among the trials); ``trials``: all events (of a share, requests); ``expected``: how
+    many of the trials the null expects to be the candidate's events."""
 
     own: int
     expected_beside: float
@@ -167,7 +175,7 @@ class _Seen:
 @quick
 @dataclass(frozen=True, slots=True)
 class _Gain:
-    """The log evidence of a window of so many seconds, and its cap."""
+    """The log evidence that a window of ``length_s`` seconds said, and its cap."""
 
     said: float
     cap: Cap
@@ -175,7 +183,7 @@ class _Gain:
 
 
 def _bet(state: WatchState, effect: float) -> float:
-    """Return the ratio to bet on, times the null: of the latest events, drawn towards a first guess."""
+    """Return the ratio to bet on, as a multiple of the null: that of the latest events, drawn towards a first guess."""
     first = _FIRST_EVENTS * effect
     return min(max((state.latest + first * _FIRST) / (state.latest_expected + first), 1.0), _BET_MAX)
 
@@ -190,7 +198,7 @@ def _after(
         log_stake, restarts = math.log(math.exp(log_stake) + part), restarts + 1
     latest, latest_expected = state.latest, state.latest_expected
     coming, coming_expected = state.coming + seen.own, state.coming_expected + seen.expected_beside
-    if spell.begins:  # before, the looks of one incident would bet on what its first ones said
+    if spell.begins:  # not within a spell: an incident's looks would bet on what its first looks said
         latest, latest_expected = latest + coming, latest_expected + coming_expected
         both = latest + latest_expected
         kept = min(1.0, memory * effect / both) if both else 1.0

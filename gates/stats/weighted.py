@@ -1,27 +1,27 @@
-"""Means of a population from a sample in which some were more likely to be drawn than others.
+"""Means of a population from a sample in which some units were more likely to be drawn than others.
 
 The naive mean of such a sample is biased: of an uncertainty-sampled set its 95 % interval covers about 72 %. Where only
-the sample is known, each value counts as one over its inclusion probability (`hajek`). Where it is known of every unit,
-drawn or not, which stratum it belongs to, the stratum's mean predicts it, and the sample only has to correct the
-prediction (`aipw`). The latter also takes in labels that were asked for in one stratum: those for disagreements.
+the sample is known, each value counts one over its inclusion probability (`hajek`). Where the stratum of every unit is
+known, drawn or not, the stratum's mean predicts the unit, and the sample only has to correct the prediction (`aipw`).
+So `aipw` can also use labels that were asked for in one stratum: those for disagreements.
 
-Both are ratios: a factor that all inclusion probabilities (of a stratum) share need not be known. Both are of values in
-[0, 1]; their intervals are normal on the scale of the log odds, which near 0 and 1 covers better than a plain normal
-one (by 0.5 to 1 point at 95 %), and does not leave [0, 1].
+Both estimates are ratios: a factor that all inclusion probabilities (of a stratum) share need not be known. Both are of
+values in [0, 1]. Their intervals are normal on the scale of the log odds, which near 0 and 1 covers better than a plain
+normal interval (by 0.5 to 1 point at 95 %) and does not leave [0, 1].
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist  # what shows a report imports this: scipy alone would take a second
+from statistics import NormalDist  # reports import this module, and scipy alone would take a second
 
 from gates.quick import quick
 
-STRATUM_LEAST = 20  # drawn of a stratum, before its mean predicts the rest
+STRATUM_LEAST = 20  # drawn units of a stratum, before its mean predicts the rest
 
 
 def shared_by_all(probabilities: Sequence[float]) -> float | None:
-    """The probability that all have, as they nearly always do; None of none, and where they differ."""
+    """Return the probability that all units share, as they nearly always do; None where they differ, and for none."""
     if not probabilities or probabilities.count(first := probabilities[0]) != len(probabilities):
         return None
     return first
@@ -39,7 +39,7 @@ class Estimate:
 @quick
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Sums over values, each with its weight: one over the probability that it was drawn, in (0, 1]."""
+    """Sums over drawn values, each with its weight: one over the probability, in (0, 1], that it was drawn."""
 
     count: int = 0
     weight: float = 0.0
@@ -61,7 +61,7 @@ class Drawn:
         )
 
     def add_all(self, values: Sequence[float], probabilities: Sequence[float]) -> "Drawn":
-        """Many at once, each sum rounded once: the same on any machine."""
+        """Return the sums with many values added, each sum over them rounded once: the same on any machine."""
         if (shared := shared_by_all(probabilities)) is not None:
             weight, count = 1 / shared, len(values)
             square, total = weight * weight, math.fsum(values)
@@ -79,7 +79,7 @@ class Drawn:
         )
 
     def add_shares(self, events: int, total: int, probability: float) -> "Drawn":
-        """``total`` values that were equally likely to be drawn: ``events`` of them 1, the others 0."""
+        """Return the sums with ``total`` values added that were equally likely: ``events`` of them 1, the others 0."""
         weight = 1 / probability
         square = weight * weight
         return Drawn(
@@ -92,7 +92,7 @@ class Drawn:
         )
 
     def __add__(self, other: "Drawn") -> "Drawn":
-        if not (self.count and other.count):  # as often of two kinds of labels
+        if not (self.count and other.count):  # often there are no labels of one of two kinds
             return self if self.count else other
         return Drawn(
             self.count + other.count,
@@ -109,24 +109,24 @@ class Drawn:
 
     @property
     def mean(self) -> float:
-        """Weighted; of one value at least."""
+        """Return the weighted mean of at least one value."""
         return self.total / self.weight
 
     @property
     def variance(self) -> float:
-        """Return the variance of the mean, as of a ratio: the squared deviations from it, each times its squared
-        weight."""
+        """Return the variance of the mean as a ratio estimate: the sum of the squared deviations times their squared
+        weights, over the squared weight of all, times ``n / (n - 1)`` for ``n`` values."""
         deviations = self.spread - 2 * self.mean * self.cross + self.mean**2 * self.squares
         return max(deviations, 0.0) / self.weight**2 * self.count / max(self.count - 1, 1)
 
     @property
     def effective(self) -> float:
-        """Return how many values of equal weight would tell as much (Kish 1965)."""
+        """Return how many values of equal weight would tell as much as these (Kish 1965)."""
         return self.weight**2 / self.squares
 
 
 def drawn(values: Iterable[float], probabilities: Iterable[float]) -> Drawn:
-    """The sums of a whole sample: one entry of each argument per drawn unit."""
+    """Return the sums of a whole sample: one value and one probability per drawn unit."""
     found = Drawn()
     for value, probability in zip(values, probabilities, strict=True):
         found = found.add(value, probability)
@@ -134,25 +134,26 @@ def drawn(values: Iterable[float], probabilities: Iterable[float]) -> Drawn:
 
 
 def hajek(sample: Drawn, alpha: float) -> Estimate:
-    """The ratio estimate (Hájek 1971), of two values at least."""
+    """Return the ratio estimate (Hájek 1971) from at least two values, with its interval at ``1 - alpha``."""
     return _estimate(sample.mean, sample.variance, sample.effective, alpha)
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """A part of the population: how many units it has, and those whose value is known."""
+    """A part of the population: the number of its units, and the sums over those whose value is known."""
 
     size: int = 0
     sample: Drawn = field(default_factory=Drawn)
 
 
 def aipw(strata: Sequence[Stratum], alpha: float) -> Estimate | None:
-    """Augmented inverse probability weighting (Robins, Rotnitzky & Zhao 1994), each unit predicted by its stratum.
+    """Return the estimate of augmented inverse probability weighting (Robins, Rotnitzky & Zhao 1994), each unit
+    predicted by its stratum; ``None`` where a stratum that has units has too few drawn ones (``STRATUM_LEAST``).
 
-    The mean of the predictions of all units, plus the weighted mean of what the drawn ones differ from theirs. The
-    latter is zero within every stratum, as the prediction is the stratum's own weighted mean, so the estimate is
-    ``sum size mean / sum size``. Its variance is that of the strata's means, and that of the mean of the predictions.
-    ``None`` where a stratum that has units has too few drawn ones (``STRATUM_LEAST``) to be predicted.
+    The estimate is the mean of all predictions plus the weighted mean of the drawn units' deviations from theirs. These
+    deviations have mean zero within every stratum, as the prediction is the stratum's own weighted mean, so the
+    estimate is ``sum size mean / sum size``. Its variance is that of the strata's means plus that of the mean of the
+    predictions.
     """
     known = [stratum for stratum in strata if stratum.size]
     if not known or any(stratum.sample.count < STRATUM_LEAST for stratum in known):
@@ -168,7 +169,7 @@ def aipw(strata: Sequence[Stratum], alpha: float) -> Estimate | None:
 
 
 def _estimate(mean: float, variance: float, effective: float, alpha: float) -> Estimate:
-    """Return the estimate. Where all values are 0, or all 1, the bound is the exact one of as many equal draws."""
+    """Return the estimate. Where all values are 0, or all 1, the bound is exact for ``effective`` equal draws."""
     if not 0 < mean < 1 or not variance:
         least = (alpha / 2) ** (1 / effective)
         return Estimate(mean, least if mean >= 1 else 0.0, 1.0 if mean >= 1 else 1 - least)
@@ -178,6 +179,6 @@ def _estimate(mean: float, variance: float, effective: float, alpha: float) -> E
 
 
 def _share(log_odds: float) -> float:
-    """The share of these log odds; in terms of the smaller power, which cannot overflow."""
+    """Return the share with these log odds, computed from the smaller power, which cannot overflow."""
     power = math.exp(-abs(log_odds))
     return 1 / (1 + power) if log_odds >= 0 else power / (1 + power)
