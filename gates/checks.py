@@ -1,5 +1,5 @@
-"""The check that the evidence of a look is usable. Bad evidence is an error that names the field; never a pass, never a
-crash."""
+"""The checks that the evidence of a look is usable. Bad evidence is an error that names the field; never a pass, never
+a crash."""
 
 import math
 import operator
@@ -21,16 +21,16 @@ from gates.wording import pct
 
 LOOK = "look"  # a problem of the look itself concerns every gate
 METRICS = "metrics"
-GATEWAY = "gateway"  # what users got
-GATEWAY_TIMES = "gateway times"  # how long they waited for it
+GATEWAY = "gateway"  # the answers that users got
+GATEWAY_TIMES = "gateway times"  # how long users waited for their answers
 LABELS = "labels"
 PREDICTIONS = "predictions"
 PROFILES = "profiles"  # what requests and answers look like; read by warnings and by checks of the experiment
 
 # Counters of one process are read one after another: a few requests may be in the histogram and not yet in the count.
 _COUNTER_SLACK = 1.01
-_ROUNDING = 1e-6
-_ROUNDING_S = 1e-3  # of times that were moved as somebody set the clock; no window is as short
+_ROUNDING = 1e-6  # of numbers in single precision
+_ROUNDING_S = 1e-3  # of times that were moved because somebody set the clock; every window is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ Odd = list[tuple[int, LabelledPair]]  # pairs that need a closer look, with thei
 
 
 def problems(look: Look, *, last_sequence: int, last_end_s: float | None) -> tuple[Problem, ...]:
-    """All that is wrong with ``look``, given the sequence number and window end of the look accepted before it."""
+    """Return the problems of ``look``, given the sequence number and window end of the look accepted before.
+
+    ``last_end_s``: unix seconds; None before the first look. Where the look itself is wrong, nothing else is checked.
+    """
     found = [Problem(LOOK, reason) for reason in _order(look, last_sequence, last_end_s)]
     if found:
         return tuple(found)
@@ -96,8 +99,8 @@ def _counts(look: Look) -> Iterator[str]:
 
 
 def _users(look: Look, found: list[Problem]) -> Iterator[str]:
-    """Yield the problems of what users got. Where nobody asked the gateway, the replicas' counts stand for what users
-    got, with all their problems."""
+    """Yield the problems of the answers that users got. Where the gateway was not read, the replicas' counts stand for
+    them, so the problems of those counts (in ``found``) are yielded again."""
     if look.users is not None:
         yield from _edges("users.latency_edges_ms", look.users.latency_edges_ms)
         for name, arm in (("users.stable", look.users.stable), ("users.candidate", look.users.candidate)):
@@ -117,7 +120,8 @@ def _edges(name: str, edges: tuple[float, ...]) -> Iterator[str]:
 
 
 def _arm(name: str, arm: ArmCounts, edges: int, *, counted_at_once: bool = True) -> Iterator[str]:
-    """``counted_at_once``: no answer is timed in a later window than it is counted in."""
+    """Yield the problems of one version's counts, for this number of latency edges. ``counted_at_once``: no answer is
+    timed in a later window than the one that counts it."""
     bad = [field for field in ("requests", "errors") if not _is_count(getattr(arm, field))]
     if bad:
         yield f"{name}.{bad[0]}: {getattr(arm, bad[0])!r} is not a count"
@@ -262,9 +266,10 @@ def _profile(name: str, profile: Profile, look: Look) -> Iterator[str]:
 
 
 def _odd(pairs: tuple[LabelledPair, ...]) -> Odd:
-    """The pairs that are not plainly usable: next to none. ``_pair`` and ``_labels`` find out what is wrong, if it is.
+    """Return the pairs that a quick test does not clear: as a rule none. ``_pair`` and ``_labels`` then find out what,
+    if anything, is wrong with them.
 
-    Written out, for it reads every number of every pair at every look.
+    The test is one expression because it reads every number of every pair at every look.
     """
     found = []
     for place, pair in enumerate(pairs):
@@ -306,12 +311,12 @@ def _answer(name: str, answer: Answer) -> Iterator[str]:
 
 
 def is_within(value: object, high: float) -> bool:
-    """A number between 0 and ``high``, but for what single precision rounds."""
+    """Return whether the value is a number from 0 to ``high``, up to the rounding of single precision."""
     return isinstance(value, float | int) and not isinstance(value, bool) and -_ROUNDING <= value <= high + _ROUNDING
 
 
 def _are_increasing(edges: tuple[float, ...]) -> bool:
-    """Positive finite numbers, each above the one before."""
+    """Return whether the edges are positive finite numbers, each above the one before; no edges at all are."""
     if not edges:
         return True
     numbers = set(map(type, edges)) == {float} or all(map(is_number, edges))
@@ -331,5 +336,5 @@ def _is_count(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """A finite number, and no boolean."""
+    """Return whether the value is a finite number and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,8 +1,8 @@
 """Frozen dataclasses to JSON values and back, to the same floating-point numbers.
 
-Only what gate states are made of: ``int``, ``float``, ``str``, ``bool``, ``T | None``, ``tuple[T, ...]`` and nested
+Only for what gate states are made of: ``int``, ``float``, ``str``, ``bool``, ``T | None``, ``tuple[T, ...]`` and nested
 frozen dataclasses. Python writes the shortest text that reads back as the same float, so a restart changes nothing.
-A field that has a default may be missing: a release under way goes on with a version that remembers more.
+A field that has a default may be missing: a release under way goes on under a newer Serin that remembers more.
 """
 
 import dataclasses
@@ -11,11 +11,11 @@ import typing
 from functools import cache
 from typing import Any
 
-_NOT_FINITE = ("NaN", "Infinity", "-Infinity", "nan", "inf", "-inf")  # JSON has no such numbers: it has their names
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity", "nan", "inf", "-inf")  # JSON has none: their names stand for them
 
 
 def encode(value: object) -> Any:
-    """``value`` as JSON: dataclasses as objects, tuples as arrays."""
+    """Return ``value`` as JSON values: dataclasses and dicts as objects, tuples as arrays."""
     if isinstance(value, dict):
         return {name: encode(item) for name, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -26,7 +26,11 @@ def encode(value: object) -> Any:
 
 
 def decode(expected: Any, document: Any) -> Any:
-    """The value of type ``expected`` that ``document`` stands for; raises ``ValueError`` where it does not fit."""
+    """Return the value of type ``expected`` that ``document`` stands for.
+
+    Raises:
+        ValueError: the document does not fit the type.
+    """
     if dataclasses.is_dataclass(expected) and isinstance(expected, type):
         hints = _hints(expected)
         if not isinstance(document, dict) or not _required(expected) <= set(document) <= set(hints):

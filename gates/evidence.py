@@ -12,7 +12,7 @@ from typing import Final
 from gates.verdict import Window
 
 PAIR_CONFIDENCE_EDGES: Final = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
-"""Lower edges of the bins that confidences of pairs are counted in, but for the first: most where most of them lie."""
+"""Lower edges of all bins but the first that count pairs' confidences: closest where most of them lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ArmCounts:
     requests: int
     errors: int
     latency_counts: tuple[int, ...]
-    error_clusters: int | None = None  # what made requests fail, each cause once, where they are counted
+    error_clusters: int | None = None  # causes that made requests fail, each once; None: not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +46,23 @@ class LabelledPair:
     truth: str
     stable: Answer
     candidate: Answer
-    inclusion_probability: float = 1.0  # of the request being captured *and* labelled, as designed
-    directed: bool = False  # labelled because the two disagreed, not by chance
+    inclusion_probability: float = 1.0  # that the request is captured *and* labelled, by design
+    directed: bool = False  # labelled because the versions disagreed, not by chance
     slices: tuple[str, ...] = ()
     waited_s: float = 0.0  # from the later of the two answers until the label came
-    replayed: bool = False  # of a request of before the release, that was asked again
-    of_suite: bool = False  # of a text whose label was known, as all of its kind are: no choice of labels
+    replayed: bool = False  # a recorded request from before the release, asked again
+    of_suite: bool = False  # a text of a suite: all of them are labelled, so nobody chose which
 
 
 @dataclass(frozen=True, slots=True)
 class PairProfile:
-    """All pairs that were completed in the window, labelled or not, but for those of suites, which are all labelled:
-    what can be told of them without a label.
+    """Counts of all pairs that were completed in the window, labelled or not, except those of suites (which are all
+    labelled), as far as they need no label.
 
-    Confidences by ``PAIR_CONFIDENCE_EDGES`` (one entry more than edges), stable's classes in the order of
-    ``Look.classes``; empty where those are not known. ``_by_class``: the same confidences by stable's classes, the
-    entries of each class after those of the one before it. ``stable_agreed``: of ``stable_classes``, those that the
-    candidate answered alike; empty where it is not told.
+    Confidences are counted by ``PAIR_CONFIDENCE_EDGES`` (one entry more than edges), stable's classes in the order of
+    ``Look.classes``; empty where the classes are not known. ``..._by_class``: the confidences for each of stable's
+    classes, class after class. ``stable_agreed``: of ``stable_classes``, the pairs to which the candidate gave the same
+    class; empty where that is not known.
     """
 
     stable_confidence: tuple[int, ...] = ()
@@ -84,8 +84,8 @@ class SlicePairs:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Recorded requests that were asked again in the window, before any user: ``requests`` of the candidate, and the
-    pairs that they completed, which are among all pairs of the look."""
+    """Recorded requests that were asked again in the window: ``requests`` to the candidate, and the pairs that they
+    completed, which the look's counts of pairs include."""
 
     requests: int = 0
     agreed: int = 0
@@ -94,7 +94,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class LabelChance:
-    """Those of the labelled live answers that were equally likely to be: captured *and* labelled, as designed."""
+    """The labelled live answers that had one probability of being captured *and* labelled, by design."""
 
     inclusion_probability: float
     labelled: int
@@ -105,7 +105,7 @@ class LabelChance:
 class LabelCounts:
     """Live answers of one version whose true label arrived in the window, labelled by chance (never directed).
 
-    ``chances``: the same counts by inclusion probability, each once; empty where all of them have 1.
+    ``chances``: these counts by inclusion probability, each probability once; empty where all probabilities are 1.
     """
 
     labelled: int
@@ -114,7 +114,7 @@ class LabelCounts:
 
 
 def label_counts(chances: Iterable[LabelChance]) -> LabelCounts:
-    """The counts of all, and by inclusion probability where some were not certain to be labelled."""
+    """Return the sums of ``chances``, which are kept where some answers were not certain to be labelled."""
     parts = tuple(chances)
     uneven = any(part.inclusion_probability != 1.0 for part in parts)
     return LabelCounts(sum(part.labelled for part in parts), sum(part.wrong for part in parts), parts if uneven else ())
@@ -122,8 +122,8 @@ def label_counts(chances: Iterable[LabelChance]) -> LabelCounts:
 
 @dataclass(frozen=True, slots=True)
 class NameCount:
-    """The number of labels that gave a name; and what the policy's ``label_names`` say that it means, where that is no
-    class either."""
+    """An unknown name, the number of labels that gave it, and the name that the policy's ``label_names`` has for it
+    (``meant``, which is no class either; empty: none)."""
 
     name: str
     labels: int
@@ -132,8 +132,7 @@ class NameCount:
 
 @dataclass(frozen=True, slots=True)
 class LabelSource:
-    """The state of one source of labels lately: of the last labels of the release, so many that the past does not
-    count.
+    """The recent state of one source of labels: counts of its latest labels in the release, not of older ones.
 
     ``labelled`` are labels of live answers of the two versions; ``settled`` are labels of any request that came long
     enough ago for the request's sample to have come too.
@@ -141,42 +140,42 @@ class LabelSource:
 
     source: str
     labelled: int = 0
-    unknown: int = 0  # of ``labelled``: no class of either version
-    unknown_names: tuple[NameCount, ...] = ()  # the most frequent of those, most frequent first
+    unknown: int = 0  # of ``labelled``: those that name no class of either version
+    unknown_names: tuple[NameCount, ...] = ()  # the most frequent unknown names, most frequent first
     settled: int = 0
-    unmatched: int = 0  # of ``settled``: no sampled request has the id
-    expected_matched: float = 0.0  # of ``settled``, by the share of requests that is sampled
-    contradicts_itself: int = 0  # another label for a request that it labelled before; the first one stays
-    contradicts_others: int = 0  # another label than the source that was first
+    unmatched: int = 0  # of ``settled``: those whose id no sampled request has
+    expected_matched: float = 0.0  # of ``settled``, expected by the share of requests that is sampled
+    contradicts_itself: int = 0  # new labels for requests that it labelled otherwise before; the first one stays
+    contradicts_others: int = 0  # labels that differ from those of the source that was first
     corrected_late: int = 0  # corrections that came after the label had been judged, and changed nothing
-    others_labels: int = 0  # labels of the sources that it contradicts
+    others_labels: int = 0  # labels of the sources that this one contradicts
 
 
 @dataclass(frozen=True, slots=True)
 class LeastLikely:
-    """The label of the release that was the least likely to be given, of all that were read so far."""
+    """The label with the smallest inclusion probability of all labels of the release that were read so far."""
 
     source: str
     request_id: str
-    inclusion_probability: float  # of the request being captured *and* labelled, as designed
+    inclusion_probability: float  # that the request is captured *and* labelled, by design
 
 
 @dataclass(frozen=True, slots=True)
 class UnseenSlice:
-    """A slice of the policy that no request can belong to (``requests`` is 0), or none of the last ``requests`` did."""
+    """A slice of the policy to which no request can belong (``requests`` is 0) or none of the last ``requests`` did."""
 
     slice: str
     requests: int = 0
-    nearest: str = ""  # of the slices that requests do belong to, the one most alike
+    nearest: str = ""  # the most similar name of a slice that requests do belong to; empty: none
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The profile of one version's requests and answers in the window: sums and counts, no texts.
 
-    ``token_counts`` are of live texts, by ``Look.token_edges`` (one entry more than edges); ``confidence_counts`` in
-    equal bins over [0, 1] and ``class_counts`` in the order of ``Look.classes`` of sampled live answers. An empty tuple
-    is *not measured*. The sums are of all texts, mirrored ones too.
+    ``token_counts`` are of live texts, by ``Look.token_edges`` (one entry more than edges). ``confidence_counts``
+    (equal bins over [0, 1]) and ``class_counts`` (in the order of ``Look.classes``) are of sampled live answers. An
+    empty tuple means *not measured*. The sums are of all texts, mirrored ones too.
     """
 
     token_counts: tuple[int, ...] = ()
@@ -185,13 +184,13 @@ class Profile:
     tokens: int = 0
     unknown_tokens: int = 0
     truncated: int = 0  # texts cut to the longest length the model takes
-    requests: int = 0  # texts that ``tokens`` are the tokens of
-    tokenizer: str = ""  # fingerprint of the one that ran
+    requests: int = 0  # number of texts that ``tokens`` sums over
+    tokenizer: str = ""  # fingerprint of the tokenizer that ran
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The resources that one version used in the window, the worst of its replicas; ``None`` is *not measured*."""
+    """The resources that one version used in the window, the worst of its replicas; ``None`` means *not measured*."""
 
     memory_ratio: float | None = None  # resident memory, of the limit
     cpu_ratio: float | None = None  # of the cores given
@@ -199,7 +198,7 @@ class Resources:
     queue_depth: float | None = None
     cold_starts: int | None = None  # requests, mirrored ones too, that met a replica still warming up
     restarts: int | None = None  # since the release started
-    requests_per_busy_s: float | None = None  # answers per second of computing, one replica
+    requests_per_busy_s: float | None = None  # answers per second of computing time, of one replica
     cost: float | None = None  # of the window, in the currency of the policy
 
 
@@ -217,7 +216,8 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """The number of events, of what a gate counts, that came together in the service's releases before."""
+    """The design effect that a gate found in earlier releases: how many of its events count as one, as they come
+    together."""
 
     gate: str
     effect: float  # at least 1
@@ -225,17 +225,16 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class UserCounts:
-    """The answers that users got of both versions, as the gateway counted and timed it, since the look before that told
-    of it.
+    """The answers that users got from both versions, as the gateway counted and timed them since it was last read.
 
-    Of each request once, whatever was answered by whom: a request that never reached a replica is an error here and
-    nowhere else. Every answer of a version is timed, in whole milliseconds; the times may be a scrape behind.
+    Each request counts once, whoever answered it: a request that never reached a replica is an error here and nowhere
+    else. Every answer of a version is timed, in whole milliseconds; the times may be a scrape behind the counts.
     """
 
     stable: ArmCounts
     candidate: ArmCounts
     latency_edges_ms: tuple[float, ...] = ()
-    former: ArmCounts | None = None  # as `Look.former`, untimed; None also where the gateway does not tell of copies
+    former: ArmCounts | None = None  # as `Look.former`, untimed; None also where the gateway counts no copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +252,7 @@ class Look:
     pairs_agreed: int = 0  # pairs completed in this window, labelled or not, with the same predicted class
     pairs_disagreed: int = 0
     slice_pairs: tuple[SlicePairs, ...] = ()
-    pair_profile: PairProfile | None = None  # None: not told
+    pair_profile: PairProfile | None = None  # None: not known
     stable_labels: LabelCounts | None = None
     candidate_labels: LabelCounts | None = None
     faults: tuple[Fault, ...] = ()
@@ -264,35 +263,36 @@ class Look:
     stable_resources: Resources | None = None
     candidate_resources: Resources | None = None
     tokenizer_pinned: str = ""  # fingerprint that the artifact's manifest names
-    tokens_max: int = 0  # tokens of a text that the candidate reads at once, by that manifest; 0: not told
-    reference: tuple[Profile, ...] = ()  # stable's live answers before the release, in blocks; told once
+    tokens_max: int = 0  # tokens of a text that the candidate reads at once, by that manifest; 0: not known
+    reference: tuple[Profile, ...] = ()  # stable's live answers before the release, in blocks; in one look only
     label_sources: tuple[LabelSource, ...] = ()
     unseen_slices: tuple[UnseenSlice, ...] = ()
     least_likely: LeastLikely | None = None  # None: all labels were certain to be given
-    users: UserCounts | None = None  # what users got; None also in evidence from before the gateway was read
+    users: UserCounts | None = None  # answers that users got; None also in evidence from before the gateway was read
     mirrors: bool = True  # whether anybody can copy users' requests to the candidate
     load_ratio: float = 1.0  # the candidate's load over stable's, copies included, as configured
     former: ArmCounts | None = None  # stable's answers to copies of what the candidate serves
-    warming: bool = False  # some of what was counted is of a version that may not have been warm at its share yet
-    replayed: Replayed | None = None  # None: nothing was
-    stable_parts: tuple[ArmCounts, ...] = ()  # of ``stable``, by the replicas that answered; none where it has but one
-    stable_users: tuple[ArmCounts, ...] = ()  # of ``stable``, by the users who asked, where they keep to a version
-    users_edges_ms: tuple[float, ...] = ()  # of those
-    sticky: bool = False  # users keep to the version that they were dealt to
-    earlier: tuple[Earlier, ...] = ()  # told with the first looks
+    warming: bool = False  # some counts are of a version that may not have been warm at its share yet
+    replayed: Replayed | None = None  # None: no request was replayed
+    stable_parts: tuple[ArmCounts, ...] = ()  # ``stable`` by the replica that answered; empty where it has only one
+    stable_users: tuple[ArmCounts, ...] = ()  # ``stable`` by groups of users, where users stay on a version
+    users_edges_ms: tuple[float, ...] = ()  # latency edges of ``stable_users``
+    sticky: bool = False  # users stay on the version that they were dealt to
+    earlier: tuple[Earlier, ...] = ()  # only in the first looks
 
     @property
     def got(self) -> tuple[ArmCounts | None, ArmCounts | None]:
-        """Return what users got of stable and of the candidate: in evidence from before the gateway was read, what the
-        replicas counted."""
+        """Return the counts of stable and of the candidate as users got them; in evidence from before the gateway was
+        read, as the replicas counted them."""
         if self.users is None:
             return self.stable, self.candidate
         return self.users.stable, self.users.candidate
 
     @property
     def compared(self) -> tuple[ArmCounts | None, ArmCounts | None]:
-        """Return stable and the candidate as their errors are compared: what users got of both; while the candidate
-        serves everybody, stable's answers to copies stand for it, counted by whom the candidate's are counted by."""
+        """Return the counts of stable and of the candidate by which their errors are compared: those that users got.
+        While the candidate serves everybody, stable's answers to copies stand for stable; the gateway counts both
+        versions, or the replicas count both."""
         stable, candidate = self.got
         if stable is not None and stable.requests:
             return stable, candidate
@@ -302,7 +302,7 @@ class Look:
 
 
 def before_it_was_set(look: Look, clock_set_s: float) -> Look:
-    """The look by the clock as it was before somebody set it, by so many seconds in all."""
+    """Return the look with its window by the clock as it was before somebody set it, by ``clock_set_s`` in all."""
     if not clock_set_s:
         return look
     return replace(look, window=Window(look.window.start_s - clock_set_s, look.window.end_s - clock_set_s))

@@ -1,7 +1,7 @@
-"""States without the highest evidence so far, where what it was of turned out to be a part that is not like the whole.
+"""Gate states without their highest evidence so far, which came from a part that turned out to be unlike the whole.
 
-By convention a state's fields ``peak...`` hold log evidence at its highest, and everything else can be told again from
-what is kept.
+By convention the fields ``peak...`` of a state hold log evidence at its highest. All other evidence follows from the
+counts that stay in the state.
 """
 
 from dataclasses import fields, is_dataclass, replace
@@ -11,7 +11,7 @@ StateT = TypeVar("StateT")
 
 
 def forgotten(state: StateT) -> StateT:
-    """The state, with nothing in its ``peak...`` fields, wherever they are."""
+    """Return the state with 0 in all its ``peak...`` fields, those of nested states too."""
     changes: dict[str, Any] = {}
     for one in fields(state):  # type: ignore[arg-type]  # of a dataclass, as all states are
         value = getattr(state, one.name)

@@ -1,4 +1,4 @@
-"""All gates of a release together: one pure step a look, one small state."""
+"""All gates of a release together: one pure step per look, one small state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,11 +17,11 @@ from gates.table import configured, kinds
 from gates.verdict import Stage, Verdict
 
 RULES: Final = 2
-"""The rules that gates judge by. Grows with each release of Serin in which the same evidence and the same policy, with
-every key written, may give other verdicts than before (1: those of before decision 450)."""
+"""The number of the rules that gates judge by. It grows with each release of Serin in which the same evidence and the
+same policy, with every key written, may give other verdicts than before (1: the rules before decision 450)."""
 
-_SUSPICIONS: Final = "suspicions"  # of a gate's state, where looks may raise some
-_SAID_MAX: Final = 200  # characters of what a gate raised, in its verdict
+_SUSPICIONS: Final = "suspicions"  # the field of a gate's state that counts suspicions, where it has one
+_SAID_MAX: Final = 200  # characters of a gate's exception in its verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Failure:
 class GateSetState:
     """The memory of the gate set between looks; its size does not depend on the traffic that passed.
 
-    All its times are by the clock as it was before somebody set it; ``clock_set_s``: by how much, since then.
-    ``deadline_owed``: gates that could conclude nothing at the deadline, whose exact test is made once they can. What
-    held them up tells nothing of the versions, so the test is as good then.
+    All times are by the clock as it was before somebody set it; ``clock_set_s``: by how many seconds it was set in all.
+    ``deadline_owed``: gates that could conclude nothing at the deadline; their exact test is made once they can. What
+    held them up says nothing about the versions, so the later test is as good.
     """
 
     deadline_s: float | None
@@ -56,8 +56,8 @@ class GateSetState:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A look as the gates may use it, by the clock as it was before it was set; what is wrong with it; and what its
-    labels tell of labelling. ``owed``: gates whose exact test is still to be made."""
+    """A look as the gates may use it (by the clock before it was set), the problems found in it, and the state of
+    labelling after it. ``owed``: gates whose exact test is still to be made."""
 
     look: Look
     found: Sequence[Problem]
@@ -79,32 +79,33 @@ class _Read:
 class GateSet:
     """The gates that a policy configures.
 
-    ``look`` is pure: the same state and look give the same state and verdicts. Evidence that is unusable, or whose
-    source is in fault, makes an ``ERROR`` verdict of each gate that needs it and leaves that gate's state as it was.
-    A gate that raises is such a source: the others are judged all the same. Where only the source of labels is in
-    doubt, what it said rightly is kept, and judged once it is mended.
+    ``look`` is pure: the same state and look give the same state and verdicts. Where evidence is unusable, or its
+    source has a fault, each gate that needs it gives an ``ERROR`` verdict and keeps its state. So does a gate that
+    raises; the other gates are judged all the same. Where only a source of labels is in doubt, its usable labels still
+    enter the states, and are judged once the source is mended.
     """
 
     def __init__(self, policy: GatePolicy) -> None:
         self.policy = policy
         asked = [(one.kind, gate) for one in configured(policy) for gate in one.gates()]
         self._gates: tuple[Gate[Any], ...] = tuple(gate for _, gate in asked)
-        # They count labels as they come.
+        # Gates that count labels as they come.
         self._hurried = {
             gate.name for _, gate in asked if LABELS in gate.sources and not getattr(gate, "waits_itself", False)
         }
-        # They begin anew in a state that has none of them.
+        # Gates that begin anew where a state lacks them.
         self._watching = tuple((gate.name, gate) for kind, gate in asked if not kind.alpha_share)
         self.names = tuple(gate.name for gate in self._gates)
 
     def start(self, *, deadline_s: float | None = None) -> GateSetState:
-        """The state before the first look. ``deadline_s`` (unix time) is fixed now; it cannot be moved later."""
+        """Return the state before the first look. ``deadline_s`` (unix seconds) cannot be moved later."""
         return GateSetState(deadline_s=deadline_s, gates=tuple((gate.name, gate.start()) for gate in self._gates))
 
     def look(self, state: GateSetState, look: Look) -> tuple[GateSetState, tuple[Verdict, ...]]:
-        """The next state, and one verdict per gate. Never raises for what the evidence holds or what a gate does.
+        """Return the next state and one verdict per gate; neither bad evidence nor a failing gate raises.
 
-        Raises ``ValueError`` for a state that another policy started.
+        Raises:
+            ValueError: another policy started the state.
         """
         read = self._read(state, look)
         before = dict(state.gates)
@@ -136,7 +137,7 @@ class GateSet:
         return following, tuple(verdicts if same_clock else (replace(one, window=look.window) for one in verdicts))
 
     def _read(self, state: GateSetState, look: Look) -> "_Read":
-        look = before_it_was_set(look, state.clock_set_s)  # no gate has a time that runs back or leaps
+        look = before_it_was_set(look, state.clock_set_s)  # so that time neither runs back nor leaps for a gate
         found = problems(look, last_sequence=state.sequence, last_end_s=state.end_s)
         accepted = not any(problem.source == LOOK for problem in found)
         doubt = self._doubt(look, found)
@@ -159,7 +160,7 @@ class GateSet:
         )
 
     def _judge(self, gate: Gate[Any], state: object, read: "_Read") -> tuple[object, Verdict]:
-        """Return the gate's next state and its verdict; the state as it was where it cannot use the look."""
+        """Return the gate's next state and its verdict; the state is unchanged where the gate cannot use the look."""
         if _has_no_copies(gate, read.look):
             return state, _without_mirror(gate, read.look)
         for problem in read.found:
@@ -174,7 +175,7 @@ class GateSet:
         return after, verdict
 
     def _owes(self, gate: Gate[Any], verdict: Verdict, read: "_Read") -> bool:
-        """Return whether the gate could conclude nothing where its exact test was to be made."""
+        """Return whether the gate could conclude nothing at a look at which its exact test was to be made."""
         if _has_no_copies(gate, read.look) or not read.timing_of(gate).due:
             return False
         times = read.timing.labels
@@ -182,7 +183,8 @@ class GateSet:
         return verdict.outcome is Outcome.ERROR or bool(held and LABELS in gate.sources)
 
     def _doubt(self, look: Look, found: Sequence[Problem]) -> Problem | None:
-        """Return why no gate that reads labels can be judged now, though what it needs is there."""
+        """Return the problem of a source of labels for which no gate that reads labels can be judged now, although its
+        evidence is there; None without one."""
         unusable = any(problem.source in (LOOK, LABELS) for problem in found)
         reasons = () if unusable else doubts(look, self.policy.labels)
         return Problem(LABELS, f"labels: {'; '.join(reasons)}") if reasons else None
@@ -199,8 +201,7 @@ def _uncounted(look: Look) -> bool:
 
 
 def _usable(look: Look, found: Sequence[Problem]) -> Look:
-    """Return the look as a gate may use it: where the replicas' counts cannot be used, nothing is seen of them by a
-    gate that can do without."""
+    """Return the look without the replicas' counts where those cannot be used, for gates that can do without them."""
     if any(problem.source == METRICS for problem in found):
         return replace(look, stable=None, candidate=None, shadow=None, former=None, stable_parts=(), stable_users=())
     return look
@@ -211,7 +212,7 @@ def _due(state: GateSetState, look: Look) -> bool:
 
 
 def _judged(gate: Gate[Any], state: object, look: Look, timing: Timing) -> tuple[object, Verdict]:
-    """Return what the gate says; an error with its state as it was where the gate raises, for that is our fault."""
+    """Return the gate's next state and verdict; where it raises, its old state and an error, for that is our fault."""
     try:
         return gate.look(state, look, timing)
     except Exception as error:  # noqa: BLE001 - whatever is wrong in one gate, the others are to be judged
@@ -220,7 +221,7 @@ def _judged(gate: Gate[Any], state: object, look: Look, timing: Timing) -> tuple
 
 
 def _suspecting(verdict: Verdict, before: object, after: object) -> Verdict:
-    """Return the verdict of a look with whether it raised a suspicion."""
+    """Return the verdict, marked where the look raised a suspicion in the gate's state."""
     raised = getattr(after, _SUSPICIONS, 0) > getattr(before, _SUSPICIONS, 0)
     return replace(verdict, suspects=True) if raised else verdict
 
@@ -231,7 +232,7 @@ def _error(gate: Gate[Any], look: Look, problem: Problem) -> Verdict:
 
 
 def _waiting(verdict: Verdict, reason: str) -> Verdict:
-    """Return the verdict of a gate for whose labels the time has not come."""
+    """Return the verdict of a gate that has to wait for labels: inconclusive with this reason; an error stays."""
     if verdict.outcome is Outcome.ERROR:
         return verdict
     return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason, samples_needed=None)
@@ -266,10 +267,10 @@ def state_to_json(state: GateSetState) -> dict[str, Any]:
 
 
 def state_from_json(document: dict[str, Any], policy: type[GatePolicy] = GatePolicy) -> GateSetState:
-    """The state that ``state_to_json`` wrote, of gates that are in the table of ``policy``.
+    """Return the state that ``state_to_json`` wrote, of gates that are in the table of ``policy``.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: a field or a kind of state does not fit.
     """
     types = {state.__name__: state for _, kind in kinds(policy) for state in kind.state}
     outer: GateSetState = decode(GateSetState, document | {"gates": []})

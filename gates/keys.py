@@ -1,4 +1,4 @@
-"""Keys of a policy: what those mean that several gates have, and the check that a value is one to work with.
+"""Keys of a policy: those that several gates have, and the checks of their values.
 
 A key is described where it stands, ``weight_pct: Annotated[float, "the share of live traffic"]``: the text becomes a
 row of ``docs/policy.md`` and the description in the JSON Schema.
@@ -20,10 +20,11 @@ CountClusters = Annotated[
 
 
 def require(policy: object, *fields: str, above: float = 0.0, below: float = math.inf) -> None:
-    """See that each of ``fields`` (every entry of it, and at least one) lies strictly between the bounds, or is None.
+    """Check that each of ``fields`` of the policy lies strictly between the bounds, or is None. Of a tuple every entry
+    has to, and there has to be one.
 
     Raises:
-        ValueError: naming the field and the bounds.
+        ValueError: a field does not; the message names it and the bounds.
     """
     for name in fields:
         value = getattr(policy, name)
@@ -35,22 +36,22 @@ def require(policy: object, *fields: str, above: float = 0.0, below: float = mat
 
 
 class Guarded(NamedTuple):
-    """Two keys of a section: up to the guard nothing rolls back, from the margin on nothing promotes. A margin that is
-    empty is none."""
+    """The keys of a guard and its margin in a section: harm up to the guard is not rolled back, harm from the margin on
+    is not promoted. An empty margin means that there is none."""
 
     guard: str
     margin: str = ""
-    least: float = 1.0  # of the guard; of a ratio, 1 is no difference
+    least: float = 1.0  # smallest guard allowed; of a ratio, 1 is no difference
 
 
 def require_guards_below_margins(section: object) -> None:
-    """See that what never rolls back ends before what never promotes begins: between the two somebody is wrong.
+    """Check that each guard of the section (the ``GUARDED`` of its class) lies below its margin: a candidate between
+    the two would be neither promoted nor rolled back.
 
-    A rule for policies that are written now, by the ``GUARDED`` of the section's class. One that was recorded is read
-    as it is: its release was judged by it.
+    The rule is for policies that are written now. A recorded policy is read as it is: its release was judged by it.
 
     Raises:
-        ValueError: naming both fields.
+        ValueError: a guard does not; the message names both fields.
     """
     for one in getattr(section, "GUARDED", ()):
         _require_guard_below_margin(section, *one)

@@ -1,5 +1,5 @@
-"""A kind of gate and what it tells of itself, once: the gate set, the levels, the forecasts, the remedies, the backtest
-and the documents read it, and know no gate by name.
+"""A kind of gate, described in one place: the gate set, the levels, the forecasts, the remedies, the backtest and the
+documents read the description, and know no gate by name.
 
 A gate is its own module or folder in `gates.online`: the keys of its section of the policy, its state, the gate, its
 forecast, and one `GateKind` that puts them together. The table of all kinds is `gates.policy.GatePolicy`.
@@ -29,36 +29,37 @@ OtherT = TypeVar("OtherT")
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """The levels of one gate: of all its claims that the candidate is worse, and of all that it is safe."""
+    """The levels of one gate: ``rollback_alpha`` for all its claims that the candidate is worse, ``promotion_alpha``
+    for its claim that the candidate is safe."""
 
     rollback_alpha: float
     promotion_alpha: float
-    deadline_fraction: float  # of the former, kept for an exact test at the deadline
-    incident_s: float = 0.0  # one of so short a time decides nothing alone
+    deadline_fraction: float  # of ``rollback_alpha``, kept for an exact test at the deadline
+    incident_s: float = 0.0  # an incident up to this long decides nothing alone
 
     def safe(self, parts: float = 1.0) -> float:
-        """The log evidence that passes, where the level is divided into so many parts."""
+        """Return the log evidence that passes, where the level is divided into ``parts``."""
         return math.log(parts / self.promotion_alpha)
 
     def harm(self, parts: float = 1.0) -> float:
-        """The log evidence that fails, where all of the level is spent by watching."""
+        """Return the log evidence that fails, where all of the level is spent by watching."""
         return math.log(parts / self.rollback_alpha)
 
     def harm_before_deadline(self, parts: float = 1.0) -> float:
-        """The same, where a part is kept for an exact test at the deadline."""
+        """Return the log evidence that fails, where a part of the level is kept for an exact test at the deadline."""
         return self.harm(parts / (1 - self.deadline_fraction))
 
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[SectionT]):
-    """The things that a gate and its forecast are made from. ``others``: all sections of the policy."""
+    """The section and the levels that a gate and its forecast are made from. ``others``: all sections of the policy."""
 
     section: SectionT
     levels: Levels
     others: tuple[object, ...] = ()
 
     def other(self, kind: type[OtherT]) -> OtherT | None:
-        """The section of this type; None where the policy judges no such thing."""
+        """Return the section of this type; None where the policy has none."""
         return next((one for one in self.others if isinstance(one, kind)), None)
 
 
@@ -74,19 +75,19 @@ class Lever(StrEnum):
 
 
 class Regression(StrEnum):
-    """Kinds of worse candidates that a backtest puts in, measured as the margins of the gates are."""
+    """Kinds of worse candidates that a backtest puts in, in the unit of the gates' margins."""
 
     ACCURACY = "accuracy"  # points lost
-    CONFIDENCE = "confidence"  # a gap that grew by so much
+    CONFIDENCE = "confidence"  # growth of the gap between confidence and accuracy
     LATENCY = "latency"  # times as long
     ERRORS = "errors"  # times as many
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """The regression that the gate keeps out: one as large as the section's key ``margin``.
+    """The regression that the gate keeps out: one as large as the value of the section's key ``margin``.
 
-    ``ceiling``: the key of an absolute objective that lets a candidate pass as well, whatever it is beside stable.
+    ``ceiling``: the key of an absolute objective that lets a candidate pass as well, however it compares with stable.
     """
 
     regression: Regression
@@ -96,7 +97,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """A row of ``docs/gates.md``. ``gates``: as the row names them, where that is not the kind's name."""
+    """A row of ``docs/gates.md``. ``gates``: their names in the row, where not the kind's name."""
 
     judged_on: str
     rolls_back: str
@@ -106,12 +107,12 @@ class Doc:
 
 @dataclass(frozen=True, slots=True)
 class GateKind(Generic[SectionT]):
-    """One kind of gate. ``make`` gives the gates of one section of the policy, as a rule one; keys are of the section.
+    """One kind of gate. ``make`` returns the gates for one section of the policy, as a rule one.
 
-    ``alpha_share`` is the key of its part of the rollback level; a kind without one never claims by a test that the
-    candidate is worse, and a state that lacks its gates begins them anew. ``margins`` may be widened so that an equal
-    candidate passes sooner, and ``levers`` pulled. ``finds``: of a forecast's traffic, the events (``error``, ``slow``,
-    ``wrong`` or ``pair``) of which its state tells how they come.
+    ``alpha_share``: the section's key for the kind's part of the rollback level; a kind without one never claims by a
+    test that the candidate is worse, and its gates begin anew where a state lacks them. ``margins``: keys that may be
+    widened, and ``levers`` that may be pulled, so that an equal candidate passes sooner. ``finds``: the events of a
+    forecast's traffic (``error``, ``slow``, ``wrong`` or ``pair``) whose clustering the kind's state estimates.
     """
 
     name: str
@@ -127,41 +128,45 @@ class GateKind(Generic[SectionT]):
     finds: str = ""
 
     def share(self, section: object) -> float:
-        """The section's part of the rollback level; 0 where the kind takes none."""
+        """Return the kind's share of the rollback level, by the section; 0 where the kind takes none."""
         return float(value_of(section, self.alpha_share)) if self.alpha_share else 0.0
 
 
 def value_of(section: object, key: str) -> Any:
-    """The value of a key; ``accuracy.margin_points`` is one of a part of the section."""
+    """Return the value of a key; ``accuracy.margin_points`` is a key of a part of the section."""
     for name in key.split("."):
         section = getattr(section, name)
     return section
 
 
 def with_value(section: Any, key: str, value: object) -> Any:
-    """The section with this value of a key. Raises ValueError where the policy does not take it."""
+    """Return the section with another value of a key.
+
+    Raises:
+        ValueError: the section does not allow this value.
+    """
     name, _, rest = key.partition(".")
     return replace(section, **{name: with_value(getattr(section, name), rest, value) if rest else value})
 
 
 def section(of: type[SectionT], module: str) -> SectionT:
-    """A field of a policy: a section with its defaults, and the module in whose ``KINDS`` its gates are."""
+    """Return a policy's field for a section that is judged by default; ``KINDS`` of ``module`` has its gates."""
     return field(default_factory=of, metadata={_KINDS: (of, module)})
 
 
 def unasked(of: type[SectionT], module: str) -> SectionT | None:
-    """A field of a policy: a section that is judged only where a policy has it."""
+    """Return a policy's field for a section that is judged only where a policy has it."""
     return field(default=None, metadata={_KINDS: (of, module)})
 
 
 def several(of: type[SectionT], module: str) -> tuple[SectionT, ...]:
-    """A field of a policy: any number of such sections, by default none, each judged by itself."""
+    """Return a policy's field for any number of sections, by default none, each judged by itself."""
     return field(default_factory=tuple, metadata={_KINDS: (of, module)})
 
 
 def kinds_of(one: "Field[Any]") -> tuple[GateKind[Any], ...]:
-    """The kinds of gates that judge by this field of a policy. Their module is imported now, and what it computes with:
-    commands that only read a policy do without."""
+    """Return the kinds of gates that judge by this field of a policy. Their module is imported only now, with all that
+    it computes with: commands that only read a policy do without."""
     if _KINDS not in one.metadata:
         return ()
     return _kinds(*one.metadata[_KINDS])
@@ -174,7 +179,7 @@ def _kinds(of: type, module: str) -> tuple[GateKind[Any], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One section of a policy and the kinds that judge by it. ``place``: in its field, where that is a tuple."""
+    """One section of a policy and the kinds that judge by it. ``place``: its index, where the field is a tuple."""
 
     field: str
     place: int | None
@@ -183,7 +188,7 @@ class Part:
 
 
 def sections(policy: "DataclassInstance") -> Iterator[Part]:
-    """The sections that are judged, in the order of the fields."""
+    """Yield the sections that are judged, in the order of the fields."""
     for one in fields(policy):
         judged_by, value = kinds_of(one), getattr(policy, one.name)
         if judged_by and isinstance(value, tuple):

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The word of a gate, or of several together, about a release.
+    """The answer of a gate, or of several together, about a release.
 
     A pass needs positive evidence. Missing, stale or unusable evidence is never a pass; a source that could not be
     read is an ``ERROR``, which says something about us and nothing about the candidate.
@@ -21,6 +21,6 @@ _PRECEDENCE = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
 
 
 def combine(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of several together: fail > error > inconclusive > pass; of nothing at all, inconclusive."""
+    """Return the outcome of several together: fail > error > inconclusive > pass; inconclusive where there are none."""
     found = set(outcomes)
     return next((outcome for outcome in _PRECEDENCE if outcome in found), Outcome.INCONCLUSIVE)

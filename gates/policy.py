@@ -94,10 +94,10 @@ class GatePolicy:
             raise ValueError(f"incident_s must be 0 or more seconds, got {self.incident_s:g}")
 
     def require_guards_below_margins(self) -> None:
-        """See that each section's guards lie below its margins. A rule for policies that are written now.
+        """Check that each section's guards lie below its margins: a rule for policies that are written now.
 
         Raises:
-            ValueError: naming the section and both keys.
+            ValueError: a guard does not; the message names the section and both keys.
         """
         for one in fields(self):
             value = getattr(self, one.name)
@@ -109,5 +109,5 @@ class GatePolicy:
 
     @property
     def alpha_shares(self) -> float:
-        """The sum of the shares of all configured gates: a gate's level is its part of it."""
+        """Return the sum of the shares of all configured gates, which a gate's own share is divided by."""
         return sum(kind.share(part.value) for part in sections(self) for kind in part.judged_by)

@@ -1,14 +1,14 @@
 """The evidence of the suites: what both versions answered to labelled cases, and never a text.
 
-Kept in columns, one entry a case and each name once, so that thousands of cases stay small beside a release's looks.
-A *place* counts from 0.
+Kept in columns, with one entry per case and each name once, so that thousands of cases stay small beside a release's
+looks. A *place* is an index that counts from 0.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 PARTS: Final = 10_000_000
-"""A probability is counted in so many parts: replicas write seven decimals, so that nothing of an answer is lost."""
+"""The parts that a probability of 1 has. Replicas write seven decimals, so that nothing of an answer is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class SuiteFile:
 
 @dataclass(frozen=True, slots=True)
 class SuiteAnswers:
-    """The answers of one version: a predicted class and a row of probabilities a case.
+    """The answers of one version: a predicted class and a row of probabilities per case.
 
-    ``classes`` are the places of the classes it knows, in the order of its rows. A row's numbers are parts of
-    ``PARTS``; ``None`` stands where the version gave no probability, such as NaN.
+    ``classes`` are the places of the classes that the version knows, in the order of each row. A row's numbers are
+    probabilities times ``PARTS``; ``None`` stands for a number that is no probability, such as NaN.
     """
 
     classes: tuple[int, ...]

@@ -19,12 +19,12 @@ class Configured:
     asked: Asked[Any]
 
     def gates(self) -> tuple[Gate[Any], ...]:
-        """The gates that it makes, as a rule one."""
+        """Return the gates that the kind makes, as a rule one."""
         return tuple(self.kind.make(self.asked))
 
 
 def configured(policy: GatePolicy) -> Iterator[Configured]:
-    """Every kind of gate that the policy asks for, with its levels, in the order of the verdicts."""
+    """Yield every kind of gate that the policy asks for, with its levels, in the order of the verdicts."""
     unit = policy.rollback_alpha / (policy.alpha_shares or 1.0)
     parts = tuple(sections(policy))
     others = tuple(part.value for part in parts)
@@ -36,12 +36,12 @@ def configured(policy: GatePolicy) -> Iterator[Configured]:
 
 
 def kinds(policy: type[GatePolicy] = GatePolicy) -> tuple[tuple[str, GateKind[Any]], ...]:
-    """Every kind that there is, with the field of its section."""
+    """Return every kind of gate, each with the name of the policy's field for its section."""
     return tuple((one.name, kind) for one in fields(policy) for kind in kinds_of(one))
 
 
 def with_section(policy: GatePolicy, part: Part, section: object) -> GatePolicy:
-    """The policy with another section in the place of this part."""
+    """Return the policy with ``section`` in the place of ``part``."""
     changed: dict[str, Any] = {part.field: section}
     if part.place is not None:
         parts = list(getattr(policy, part.field))
@@ -51,7 +51,7 @@ def with_section(policy: GatePolicy, part: Part, section: object) -> GatePolicy:
 
 
 def without_watching(policy: GatePolicy) -> GatePolicy:
-    """The policy with those gates alone that may claim by a test that the candidate is worse."""
+    """Return the policy without the sections whose gates never claim by a test that the candidate is worse."""
     known = kinds(type(policy))
     judging = {name for name, kind in known if kind.alpha_share}
     nothing: dict[str, Any] = {name: None for name, _ in known if name not in judging}

@@ -1,4 +1,4 @@
-"""The answer of a gate: an outcome, and always the numbers and the sentence that go with it."""
+"""The answer of a gate: an outcome, always with its numbers and a sentence that explains it."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Window:
 
 
 class Stage(StrEnum):
-    """The time at which a gate is judged: a release is exposed to users only after the stages before have passed."""
+    """The stage at which a gate is judged: a release is exposed to users only after the stages before have passed."""
 
     PREFLIGHT = "preflight"  # the artifact and the running replica, before any traffic
     SUITE = "suite"  # labelled cases of our own
@@ -44,10 +44,10 @@ class Interval:
 
 
 class Rule(StrEnum):
-    """The rule that a limit stands for."""
+    """The rule that a limit belongs to."""
 
-    GUARD = "guard"  # what reaches it, surely, fails
-    MARGIN = "margin"  # what is surely below it passes
+    GUARD = "guard"  # proven harm that reaches it fails
+    MARGIN = "margin"  # harm that is surely below it passes
     FLOOR = "floor"
     CEILING = "ceiling"
     OBJECTIVE = "objective"
@@ -56,8 +56,8 @@ class Rule(StrEnum):
 @quick
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit that an outcome went by, or that is to be settled. ``measured`` is held against ``value``, both in
-    ``unit``: it has to stay below, or where ``at_least`` is set at or above. None: nothing was measured yet."""
+    """One limit that decided an outcome, or that is still to be settled. ``measured`` has to stay below ``value``, or,
+    where ``at_least`` is set, has to reach it. Both are in ``unit``; None: nothing was measured yet."""
 
     rule: Rule
     value: float
@@ -73,14 +73,13 @@ class Verdict:
 
     ``reason`` is one plain sentence with the numbers in it; an empty one cannot be constructed.
     ``value``, ``interval`` and ``threshold`` are in ``unit``; ``samples`` counts what the value rests on and
-    ``samples_needed`` estimates how many would settle the gate (None: not known, or settled). ``limits``: what decided,
-    each with what was held against it; more than one where each of them matters.
+    ``samples_needed`` estimates how many would settle the gate (None: not known, or settled). ``limits``: those
+    that decided, each with its measured value; more than one where each matters.
     An ``advisory`` verdict is shown and recorded but neither blocks nor rolls back.
-    ``breach``: users get less than the objective says and nothing can tell by whose fault, so that it is told to people
-    and held against nobody.
-    ``suspects``: this look said as much against the candidate as one alone may. It is written down, so that the next
-    one says more.
-    ``freezes`` is set by a gate whose finding halts every model change of the service until it is lifted.
+    ``breach``: users get less than the objective promises, and nothing shows whose fault that is; people are told, and
+    no version is blamed.
+    ``suspects``: this look said as much against the candidate as one look may. Such a verdict is always recorded.
+    ``freezes``: the finding halts every model change of the service until the freeze is lifted.
     """
 
     gate: str

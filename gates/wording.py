@@ -1,4 +1,4 @@
-"""Numbers as a tired person reads them."""
+"""Words for the sentences of verdicts: numbers as a tired person reads them, and other people's names."""
 
 import difflib
 import math
@@ -11,7 +11,7 @@ NOBODY_BESIDE = (
     "there are no answers of the former version to compare it with, so the fault may be the service's; nothing is "
     "rolled back, a person decides"
 )
-"""The end of a sentence that tells of a breach."""
+"""The end of a sentence about a breach, where the former version answers nothing to compare with."""
 
 _NAME_SHOWN = 60
 _NAME_READ = 200
@@ -19,7 +19,7 @@ _ALIKE = 0.6
 
 
 class Whose(Protocol):
-    """A label that can be looked up."""
+    """The source and the request of a label, by which it can be looked up."""
 
     @property
     def source(self) -> str: ...
@@ -29,7 +29,7 @@ class Whose(Protocol):
 
 
 def pct(share: float, digits: int | None = None) -> str:
-    """A share as a percentage with two significant digits, or so many decimals: ``0.0012`` is ``0.12 %``."""
+    """Return a share as a percentage with two significant digits, or ``digits`` decimals: ``0.0012`` is ``0.12 %``."""
     value = 100 * share
     if digits is None:
         if value == 0 or not math.isfinite(value):
@@ -39,17 +39,17 @@ def pct(share: float, digits: int | None = None) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio: ``2.1 times``."""
+    """Return a ratio in words: ``2.1 times``."""
     return f"{ratio:.2g} times" if math.isfinite(ratio) else "many times"
 
 
 def span(seconds: float) -> str:
-    """A time that one waits: ``20 min``, ``3 h``."""
+    """Return a waiting time in words, at least a minute: ``20 min``, ``3 h``."""
     return f"{max(seconds, 60) / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
 
 
 def of(events: int, total: int, what: str) -> str:
-    """A count with its base: ``3 of 1,204 requests (0.25 %)``."""
+    """Return a count with its base: ``3 of 1,204 requests (0.25 %)``."""
     return f"{events:,} of {total:,} {what} ({pct(events / total)})" if total else f"no {what}"
 
 
@@ -59,15 +59,14 @@ def changed(lost: int, won: int) -> str:
 
 
 def weighed(least: float, most: float) -> str:
-    """Return how labels were counted that were not equally likely: by the smallest and the largest probability among
-    them."""
+    """Return the words for labels that were not equally likely, with their smallest and largest probability."""
     return f"weighted by how likely each text was to be labelled ({least:.2g} to {most:.2g})"
 
 
 def set_aside(labels: int, least: float, unlikely: Whose | None) -> str:
-    """Return what holds a promotion where a few labels claim to stand for most of the requests; empty where none does.
+    """Return why a promotion waits where a few ``labels`` claim to stand for most of the requests; empty without any.
 
-    ``unlikely``: whose the least likely one is, where that is known.
+    ``least``: the smallest probability among them; ``unlikely``: the least likely one, where known.
     """
     if not labels:
         return ""
@@ -84,19 +83,19 @@ def set_aside(labels: int, least: float, unlikely: Whose | None) -> str:
 
 
 def more(needed: int | None, samples: int, what: str) -> str:
-    """Return what would settle a gate: ``about 1,200 more labels at this rate would``."""
+    """Return what would settle a gate: ``about 1,200 more labels at this rate would settle it``."""
     if needed is None:
         return f"more {what} are needed"
     return f"about {max(needed - samples, 1):,} more {what} at this rate would settle it"
 
 
 def quoted_name(name: str) -> str:
-    """Somebody else's name, in quotes, on one line, and no longer than a sentence bears."""
+    """Return somebody else's name in quotes, on one line, and shortened to fit into a sentence."""
     return repr(name if len(name) <= _NAME_SHOWN else f"{name[: _NAME_SHOWN - 1]}…")
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """The one of ``names`` that is most alike, written in whatever way; None where none is."""
+    """Return the one of ``names`` that is most similar, however it is written; None where none is similar."""
     plain = {_plain(known): known for known in reversed(tuple(names))}
     wanted = _plain(name[:_NAME_READ])
     if wanted in plain:
@@ -106,8 +105,8 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 def perhaps(name: str, near: str | None) -> str:
-    """Return what a name may stand for; where the two look the same on paper, by their letters' numbers. Empty:
-    nothing."""
+    """Return the words for the name that may be meant; where the two look the same, with the code points of their
+    letters. Empty without such a name."""
     if not near:
         return ""
     if _letters(name) == _letters(near):
@@ -116,23 +115,24 @@ def perhaps(name: str, near: str | None) -> str:
 
 
 def is_same_name(one: str, other: str) -> bool:
-    """Return whether the two differ in writing only."""
+    """Return whether the two names differ at most in case, separators and forms of letters."""
     return _plain(one) == _plain(other)
 
 
 def _plain(name: str) -> str:
-    """Without what programs and people write differently: case, spaces, hyphens, underscores, forms of letters."""
+    """Return the name without what people and programs write differently: case, spaces, hyphens, underscores, forms of
+    letters."""
     return re.sub(r"[\W_]+", "_", _letters(name).casefold()).strip("_")
 
 
 def _letters(name: str) -> str:
-    """One way of many to write the same letters: an accent may be part of its letter or stand behind it."""
+    """Return the name in one of the ways to encode its letters: an accent may be part of its letter or follow it."""
     return unicodedata.normalize("NFKC", name)
 
 
-_CLUSTERED = 1.5  # events that count as one: below it nothing is said
+_CLUSTERED = 1.5  # events that count as one; below it the sentence does not mention it
 
 
 def clustered(effect: float, what: str) -> str:
-    """The end of a sentence that counts events: that they come together, where they do."""
+    """Return the end of a sentence that counts events: that they come together; empty where they hardly do."""
     return f" ({what} come together: {effect:.2g} count as one)" if effect >= _CLUSTERED else ""

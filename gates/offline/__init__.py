@@ -1,1 +1,1 @@
-"""Judgement at rest: suites, plans, backtests."""
+"""Offline judgement: suites, plans, backtests."""

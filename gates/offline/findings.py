@@ -1,4 +1,4 @@
-"""The findings of a suite, one for each question. The worst makes the verdict, and lends it its words."""
+"""The findings of a suite, one for each question. The worst one is the verdict, and gives it its words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _ORDER: Final = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The finding of one question, its sentence without a full stop, and the limits that it was held to."""
+    """The outcome of one question, its sentence without a full stop, and the limits that decided it."""
 
     outcome: Outcome
     reason: str
@@ -20,5 +20,5 @@ class Finding:
 
 
 def worst(findings: Sequence[Finding]) -> Finding:
-    """The first of those with the worst outcome."""
+    """Return the first finding with the worst outcome; there has to be a finding."""
     return min(findings, key=lambda finding: _ORDER.index(finding.outcome))

@@ -1,5 +1,5 @@
-"""The errors, slow requests, wrong answers and lost pairs of a service, and how they come: as a release's gates find in
-its recorded looks."""
+"""The clustering of a service's errors, slow requests, wrong answers and lost pairs, as its gates find it in recorded
+looks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ from gates.table import configured
 
 
 def found_in(policy: GatePolicy, releases: Sequence[Sequence[Look]]) -> dict[str, Found]:
-    """Return what the looks of each release, in order, tell of the events that gates of the policy find
-    (`GateKind.finds`), as far as any were seen."""
+    """Return, by kind of event (`GateKind.finds`), the clustering that the policy's gates find in the looks of the
+    releases, oldest first; kinds of events of which none was seen are left out."""
     found: dict[str, Found] = {}
     for one in configured(policy):
         for gate in one.gates() if one.kind.finds else ():
@@ -27,7 +27,7 @@ def found_in(policy: GatePolicy, releases: Sequence[Sequence[Look]]) -> dict[str
 
 
 def _last_state(gate: Gate[Any], releases: Sequence[Sequence[Look]]) -> Any:
-    """Return the state of the gate after the last release; each begins with what the one before found."""
+    """Return the state of the gate after the last release; each release begins with what the one before found."""
     state = None
     for looks in releases:
         learnt = () if state is None else (Earlier(gate.name, state.learnt),)

@@ -1,4 +1,4 @@
-"""Before a release starts: how long will each gate need, and which one cannot settle by the deadline?
+"""The plan before a release starts: how long each gate needs, and which gates cannot settle by the deadline.
 
 For two candidates, one that changes nothing and one that is as bad as the margin of the gate, the growth of the
 evidence follows from the traffic, by the forecast of each kind of gate. Plans are forecasts: they decide nothing.
@@ -29,26 +29,26 @@ class GatePlan:
 
     gate: str
     stage: Stage
-    required: bool  # whether promotion waits for it
+    required: bool  # whether promotion waits for the gate
     pass_s: float | None  # for a candidate that changes nothing
     pass_chance: float  # by the deadline, for that candidate
     fail_s: float | None  # for a candidate as bad as the margin
     fail_chance: float  # by the deadline, for that candidate
-    advice: str  # what would settle it sooner; empty where nothing need change
+    advice: str  # what would settle the gate sooner; empty where nothing need change
 
 
 Chance = Callable[[float], float]
-"""By so many seconds after the start, the chance that something has come."""
+"""The chance that something has happened by so many seconds after the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """One gate and one candidate: the chance that it has passed, and that it has failed."""
+    """One gate and one candidate: the chance over time that the gate has passed it, and that it has failed it."""
 
     gate: str
     stage: Stage
     required: bool
-    margin: Candidate  # as bad as the gate's margin
+    margin: Candidate  # a candidate as bad as the gate's margin
     passed: Chance
     failed: Chance
 
@@ -56,7 +56,7 @@ class Curves:
 def curves(
     policy: GatePolicy, traffic: Traffic, candidate: Candidate = UNCHANGED, *, required_in: Stage | None = None
 ) -> tuple[Curves, ...]:
-    """Return the curves of every gate that can pass by a test of its own; ``required_in``: of those alone that
+    """Return the curves of every gate that can pass by a test of its own. ``required_in``: only of the gates that
     promotion waits for in this stage."""
     found = races(policy, traffic, candidate)
     return tuple(
@@ -65,7 +65,7 @@ def curves(
 
 
 def races(policy: GatePolicy, traffic: Traffic, candidate: Candidate) -> Iterator[Race]:
-    """Every gate that can pass and fail by a test of its own, with this candidate."""
+    """Yield the race of every gate that can pass and fail by a test of its own, with this candidate."""
     for one in configured(policy):
         if one.kind.forecast is not None:
             yield one.kind.forecast(one.asked, traffic, candidate)
@@ -74,10 +74,10 @@ def races(policy: GatePolicy, traffic: Traffic, candidate: Candidate) -> Iterato
 def plan(
     policy: GatePolicy, traffic: Traffic, *, stage: Stage | None = None, only: Collection[str] | None = None
 ) -> tuple[GatePlan, ...]:
-    """The forecast for one release; every gate of the policy that can pass by a test of its own has an entry: of this
-    stage, and of these names, where one is told.
+    """Return the forecast for one release: an entry for every gate of the policy that can pass by a test of its own,
+    only of this ``stage`` and of the names in ``only`` where these are given.
 
-    Not planned is what no test decides: drift, limits, experiment.
+    Gates that no test decides are not planned: drift, limits, experiment.
     """
     return tuple(
         _forecast(race, policy, traffic)
@@ -87,7 +87,7 @@ def plan(
 
 
 def reached_s(chance: Chance, level: float, deadline_s: float) -> float | None:
-    """Return when the chance reaches this level; ``None``: not by the deadline."""
+    """Return the seconds after which the chance reaches this level; ``None``: not by the deadline."""
     if chance(deadline_s) < level:
         return None
     low, high = 0.0, deadline_s
@@ -120,7 +120,7 @@ def _curves(race: Race, traffic: Traffic) -> Curves:
 
 
 def _when_asked(make: Callable[[], Chance]) -> Chance:
-    """The chance that this makes, made when it is asked first: who plans asks few gates for both of theirs."""
+    """Return the chance that ``make`` makes, made at its first call: a plan needs both chances of few gates only."""
     made = cache(make)
 
     def chance(seconds: float) -> float:
@@ -141,13 +141,13 @@ def _failed(race: Race, traffic: Traffic) -> Chance:
 
 
 def _any(proofs: Sequence[Proof], traffic: Traffic) -> Chance:
-    """The likeliest: they rest on much the same evidence. Of no proofs, never."""
+    """Return the largest of the proofs' chances, as they rest on much the same evidence; 0 without proofs."""
     found = [_reached(proof, traffic) for proof in proofs]
     return lambda seconds: max((chance(seconds) for chance in found), default=0.0)
 
 
 def _all(parts: Sequence[Chance]) -> Chance:
-    """A lower bound that holds however the parts depend on each other."""
+    """Return a lower bound of the chance of all parts, which holds however they depend on each other."""
     return lambda seconds: max(0.0, 1 - sum(1 - chance(seconds) for chance in parts))
 
 
@@ -160,7 +160,7 @@ def _reached(proof: Proof, traffic: Traffic) -> Chance:
 
 
 def _enough(minimum: Minimum, traffic: Traffic) -> Chance:
-    """That the least number of samples has come (Poisson)."""
+    """Return the chance that the least number of samples has come (Poisson)."""
     if minimum.least <= 0:
         return lambda _seconds: 1.0
     seen = _samples(minimum, traffic)
@@ -168,10 +168,11 @@ def _enough(minimum: Minimum, traffic: Traffic) -> Chance:
 
 
 def _measured(failed: Chance, minimum: Minimum, traffic: Traffic) -> Chance:
-    """That at one look there is evidence and the estimate, which wanders around the guard, is not below it.
+    """Return the chance that at one look there is evidence (``failed``) and the estimate, which wanders around the
+    guard, is not below the guard.
 
-    A walk without drift stays below its start from one time to another with the arcsine law's chance, half of it on
-    this side (Feller 1968, chapter III). What makes evidence raises the estimate: both are taken to come together.
+    Between two times a walk without drift stays on one side of its start with the chance of the arcsine law, half of it
+    below (Feller 1968, chapter III). What adds evidence also raises the estimate, so both are taken to come together.
     """
     first_s = reached_s(failed, 0.5, traffic.deadline_s)
     if first_s is None:
@@ -186,7 +187,7 @@ def _measured(failed: Chance, minimum: Minimum, traffic: Traffic) -> Chance:
 
 
 def _samples(minimum: Minimum, traffic: Traffic) -> Callable[[float], float]:
-    """Return how many are expected to have come."""
+    """Return the function that gives the expected number of samples by so many seconds after the start."""
     spans = [(minimum.rate(step), lasts_s) for step, lasts_s in _spans(traffic, labelled=minimum.labelled)]
     delay_s = _delay_s(traffic, labelled=minimum.labelled)
 
@@ -205,7 +206,7 @@ def _delay_s(traffic: Traffic, *, labelled: bool) -> float:
 
 
 def _spans(traffic: Traffic, *, labelled: bool) -> Iterator[tuple[PlannedStep, float]]:
-    """The steps and how much of each counts: late labels of the last answers come too late."""
+    """Yield each step with the seconds of it that count: labels of the last answers come too late."""
     left = max(traffic.deadline_s - _delay_s(traffic, labelled=labelled), 0.0)
     for step in traffic.steps:
         seconds = min(step.duration_s, left)

@@ -1,7 +1,7 @@
 """accuracy.suite and calibration.suite: labelled cases of our own, judged once, before any traffic.
 
 The first version of a model has nothing to be compared with: the absolute floors judge it. Later versions are also
-compared with the stable version on the same cases, which is what can find a loss above the floor.
+compared with the stable version on the same cases, which can find a loss that stays above the floor.
 """
 
 import math
@@ -41,9 +41,10 @@ def judge_suite(
     *,
     reading: Reading = Reading.UNKNOWN,
 ) -> tuple[Verdict, ...]:
-    """A verdict for accuracy, one for calibration; each distinct text counts once.
+    """Return a verdict for accuracy and one for calibration; each distinct text counts once.
 
-    ``baseline``: what stable answered to the same cases. ``reading``: how texts were told apart.
+    ``results``: the candidate's answers; ``baseline``: stable's answers to the same cases, None without a stable
+    version. ``reading``: how texts were told apart. Answers that cannot be judged give two errors that name the field.
     """
     problem = next(_problems(results, baseline), None)
     if problem is not None:
@@ -59,7 +60,7 @@ def judge_suite(
 
 
 def unusable(problem: str, *, samples: int) -> tuple[Verdict, ...]:
-    """The verdicts on answers that cannot be judged; ``problem`` names the field."""
+    """Return the verdicts on answers that cannot be judged; ``problem`` names the field."""
     reason = f"Could not judge the suite: {problem}."
     return tuple(Verdict(gate, Stage.SUITE, Outcome.ERROR, reason, samples=samples) for gate in GATES)
 
@@ -71,7 +72,7 @@ def _accuracy(
     notes: str,
     asked: Sequence[Finding],
 ) -> Verdict:
-    """``asked``: what was found of the classes and costs that the policy names."""
+    """Return the verdict for accuracy. ``asked``: the findings on classes and costs that the policy names."""
     estimate = _estimate(results, policy.alpha)
     findings = [_floor("accuracy", estimate, len(results), policy.accuracy_min), *_slices(results, policy), *asked]
     if pairs:
@@ -95,12 +96,13 @@ def _accuracy(
 
 
 def _estimate(results: Sequence[SuiteResult], alpha: float) -> Estimate:
-    """Accuracy between two one-sided bounds at ``alpha``."""
+    """Return the accuracy with two one-sided bounds, each at ``alpha``."""
     return _share([result.correct for result in results], results, alpha)
 
 
 def _share(right: Sequence[bool], results: Sequence[SuiteResult], alpha: float) -> Estimate:
-    """A share of cases, one answer a case: exact, or weighted where cases were sampled unevenly."""
+    """Return the share of ``right`` cases, with two one-sided bounds, each at ``alpha``: exact ones, or weighted where
+    cases were sampled unevenly."""
     probabilities = [result.inclusion_probability for result in results]
     if min(probabilities) < max(probabilities):
         return hajek(drawn(map(float, right), probabilities), 2 * alpha)
@@ -108,7 +110,7 @@ def _share(right: Sequence[bool], results: Sequence[SuiteResult], alpha: float) 
 
 
 def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> Finding:
-    """Proven above the floor passes, proven below fails."""
+    """Return the finding of a floor: proven above passes, proven below fails, anything else is inconclusive."""
     limits = (Limit(Rule.FLOOR, floor, estimate.mean, what, at_least=True),)
     seen = f"{what} {100 * estimate.mean:.1f} % of {cases:,} cases"
     if estimate.high < floor:
@@ -121,9 +123,10 @@ def _floor(what: str, estimate: Estimate, cases: int, floor: float) -> Finding:
 
 
 def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[Finding]:
-    """A slice fails where it is proven to be below its floor, and holds the release where it merely looks so.
+    """Yield the finding of each slice with a floor: it fails where the slice is proven to be below its floor, and is
+    inconclusive where the slice merely looks so.
 
-    Slices are often too small for a proof of the opposite, so an estimate above the floor is enough for them.
+    Slices are often too small for a proof of the opposite, so an estimate that reaches the floor passes.
     """
     members: defaultdict[str, list[SuiteResult]] = defaultdict(list)
     for result in results:
@@ -147,8 +150,8 @@ def _slices(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[Fin
 
 
 def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterator[Finding]:
-    """The floors of classes that hold online, as slices are held to theirs: of the cases of a class those that are
-    found, or of all others those that are not taken for it."""
+    """Yield the finding of each floor of a class that holds online, judged as those of slices: for the cases of the
+    class that are found (recall), or the cases of other classes that are not taken for it."""
     for floor in policy.floors:
         asked = [result for result in results if (result.truth == floor.label) is floor.is_recall]
         known = {name for result in results for name in (*result.classes, result.truth, result.label)}
@@ -165,7 +168,7 @@ def _class_floors(results: Sequence[SuiteResult], policy: GatePolicy) -> Iterato
 
 
 def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, alpha: float) -> Finding:
-    """The cost of wrong answers beside stable's, by a bound on the mean change."""
+    """Return the finding on the cost of wrong answers against stable's, by a bound on the mean change."""
     changes = [costs.change(candidate.truth, stable.label, candidate.label) for stable, candidate in pairs]
     sample = Drawn().add_all(changes, [1.0] * len(changes))
     low, _ = uneven.mean_bounds(sample, 1.0, Span(-1.0, 1.0), costs.bets, 2 * alpha)
@@ -178,7 +181,7 @@ def _costs(pairs: Sequence[tuple[SuiteResult, SuiteResult]], costs: CostPolicy, 
 
 
 def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> Finding:
-    """The exact McNemar test; and, where a margin is set, a bound on the loss."""
+    """Return the finding of the exact McNemar test and, where a margin is set, of a bound on the loss."""
     lost = sum(stable.correct and not candidate.correct for stable, candidate in pairs)
     won = sum(candidate.correct and not stable.correct for stable, candidate in pairs)
     mean, high = _loss(pairs, 2 * policy.alpha)
@@ -200,7 +203,8 @@ def _against_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: Su
 
 
 def _beside_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> Finding:
-    """All cases together, and class by class: where both were lost, where most of it was is told as well."""
+    """Return the finding over all cases, or of the class that lost most if only that fails; if both fail, both are
+    named."""
     found, guard = _against_stable(pairs, policy), policy.class_guard_points
     lost = next(classes_lost(pairs, policy.alpha, guard), None) if guard is not None else None
     if lost is None:
@@ -209,7 +213,8 @@ def _beside_stable(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: Sui
 
 
 def _loss(pairs: Sequence[tuple[SuiteResult, SuiteResult]], alpha: float) -> tuple[float, float]:
-    """The mean loss of a case and its upper bound; weighted where cases were sampled unevenly."""
+    """Return the mean loss per case and the upper end of its interval at ``1 - alpha``; weighted where cases were
+    sampled unevenly."""
     changes = [float(stable.correct) - float(candidate.correct) for stable, candidate in pairs]
     probabilities = [candidate.inclusion_probability for _, candidate in pairs]
     if min(probabilities) < max(probabilities):
@@ -231,7 +236,7 @@ def _calibration(
     findings = [_gap("calibration error", error, policy, remedy), *_classwise(results, policy)]
     if pairs and all(case.probabilities for pair in pairs for case in pair):
         findings.append(_brier(pairs, policy))
-    if len(results) < policy.cases_min:  # an interval from so few is too narrow: it may hold a release, not reject one
+    if len(results) < policy.cases_min:  # the interval is too narrow then: it may hold a release, not reject one
         needed = Finding(Outcome.INCONCLUSIVE, f"{len(results)} cases of {policy.cases_min} that are needed")
         findings = [needed, *(replace(found, outcome=Outcome.INCONCLUSIVE) for found in findings)]
     found = worst(findings)
@@ -277,7 +282,7 @@ def _remedy(results: Sequence[SuiteResult]) -> str:
 
 
 def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[Finding]:
-    """The probability of each frequent class against how often it was the truth."""
+    """Yield a failure for each frequent class whose probability is surely off from how often it was the truth."""
     frequent = [name for name, count in Counter(r.truth for r in results).items() if count >= policy.class_labels_min]
     for name in sorted(frequent):
         judged = [result for result in results if name in result.classes]
@@ -291,11 +296,13 @@ def _classwise(results: Sequence[SuiteResult], policy: SuitePolicy) -> Iterator[
 
 
 def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy) -> Finding:
-    """The part of the paired difference that miscalibration makes, with normal bounds: one look at a fixed sample.
+    """Return the finding on the part of the paired Brier difference that is due to miscalibration, with normal bounds:
+    one look at a fixed sample.
 
-    A version that is calibrated expects a Brier score of its own, by its probabilities alone, and has it in the mean
-    however accurate and sharp it is (Spiegelhalter 1986). One that is too sure of itself has more, one that is not sure
-    enough less: worse is what moved away from it, either way. What it expects is not held against its calibration.
+    The probabilities of a version alone give an expected Brier score, which a calibrated version has on average,
+    however accurate and sharp it is (Spiegelhalter 1986). A version that is too sure has a higher score, one that is
+    not sure enough a lower one. The candidate is worse if it moved away from its expected score, either way; a change
+    of the expected score itself is not held against it.
     """
     scores = np.array([(_brier_score(candidate), _brier_score(stable)) for stable, candidate in pairs])
     beyond = scores - np.array([(_brier_expected(candidate), _brier_expected(stable)) for stable, candidate in pairs])
@@ -311,14 +318,14 @@ def _brier(pairs: Sequence[tuple[SuiteResult, SuiteResult]], policy: SuitePolicy
 
 
 def _brier_score(result: SuiteResult) -> float:
-    """A true class that the version does not have had no probability, which costs 1."""
+    """Return the Brier score of one answer. A true class that the version lacks costs 1: it had probability 0."""
     truth: Floats = np.array([float(name == result.truth) for name in result.classes])
     missing = float(result.truth not in result.classes)
     return float(((np.array(result.probabilities) - truth) ** 2).sum()) + missing
 
 
 def _brier_expected(result: SuiteResult) -> float:
-    """Return the mean of the Brier score if the probabilities are right."""
+    """Return the expected Brier score of one answer if its probabilities are right."""
     return 1 - float((np.array(result.probabilities) ** 2).sum())
 
 

@@ -1,4 +1,4 @@
-"""The cases of a suite as evidence: each distinct text counts once, and a class that one version lacks is told.
+"""The cases of a suite as evidence: each distinct text counts once, and a class that one version lacks is reported.
 
 Cases that a tokenizer reads as one text get one answer: counted twice they would prove twice as much as was seen.
 """
@@ -13,11 +13,11 @@ _NAMES_TOLD: Final = 3
 
 
 class Reading(StrEnum):
-    """The way texts were told apart. ``UNKNOWN``: an older Serin did not look."""
+    """The way texts were told apart. ``UNKNOWN``: an older Serin did not tell them apart."""
 
     UNKNOWN = ""
     TOKENS = "tokens"
-    TEXT = "text"  # the tokenizer was not to be had
+    TEXT = "text"  # as written: no tokenizer was available
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class SuiteResult:
 
 
 def distinct(results: Sequence[SuiteResult]) -> tuple[SuiteResult, ...]:
-    """The first case of each text, in order, in all slices that any case of the text is in."""
+    """Return the first case of each text, in order, with all slices of the text's cases and the largest of their
+    inclusion probabilities."""
     first: dict[str, SuiteResult] = {}
     for result in results:
         if not result.same_text_as:
@@ -59,7 +60,7 @@ def distinct(results: Sequence[SuiteResult]) -> tuple[SuiteResult, ...]:
 
 
 def told(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None, counted: int, reading: Reading) -> str:
-    """Return what a reader must know of the cases, to stand behind a verdict's reason; empty where there is nothing."""
+    """Return what a reader must know about the cases, to follow a verdict's reason; empty where there is nothing."""
     notes = []
     if repeats := len(results) - counted:
         how = " (as written: no tokenizer was available)" if reading is Reading.TEXT else ""
@@ -76,20 +77,20 @@ def told(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None,
 
 
 def unknown_truths(results: Sequence[SuiteResult]) -> Mapping[str, int]:
-    """The true classes that a version does not have, with how many cases are of each, the most frequent first."""
+    """Return the true classes that a version does not have, with the number of cases of each, most frequent first."""
     counts = Counter(result.truth for result in results if result.classes and result.truth not in result.classes)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _listed(names: Mapping[str, int]) -> str:
-    """The most frequent of them, and how many more there are."""
+    """Return the most frequent names, and how many more there are."""
     parts = [f"{name!r} ({cases:,} case{'s' * (cases > 1)})" for name, cases in list(names.items())[:_NAMES_TOLD]]
     more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
     return ", ".join(parts) + more
 
 
 def odd_cases(results: Sequence[SuiteResult], baseline: Sequence[SuiteResult] | None) -> Iterator[str]:
-    """Yield what is wrong with truths and repeats; names the field."""
+    """Yield what is wrong with truths and repeated texts, naming the field."""
     by_id = {result.case_id: result for result in results}
     for result in results:
         if not result.same_text_as:

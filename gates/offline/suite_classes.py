@@ -1,7 +1,7 @@
-"""Class by class beside stable: a rare class may be lost whole while all cases together lose less than a point.
+"""The comparison with stable class by class: a rare class may be lost whole while all cases lose less than a point.
 
-Of the cases of a class those count that one version finds and the other does not, by the exact sign test (McNemar). Of
-many classes a few lose by chance, so the level is shared out among those that have enough such cases to fail at all
+Per class, the exact sign test (McNemar) counts the cases that one version finds and the other does not. Of many classes
+a few lose by chance, so the level is divided, but only among the classes that have enough such cases to fail at all
 (Tarone 1990, Biometrics 46): thirty classes, of which most are rare, cost the frequent ones little.
 """
 
@@ -22,7 +22,7 @@ Pair = tuple[SuiteResult, SuiteResult]
 
 @dataclass(frozen=True, slots=True)
 class _OfClass:
-    """The cases of one class: those that stable alone finds, and those that the candidate alone finds."""
+    """The cases of one class, with the number that stable alone finds (``lost``) or the candidate alone (``won``)."""
 
     name: str
     pairs: Sequence[Pair]
@@ -35,18 +35,20 @@ class _OfClass:
 
     @property
     def least_p_value(self) -> float:
-        """The p-value if the candidate alone had lost: no class of so few such cases can have less."""
+        """Return the p-value if all ``lost + won`` cases were lost, the smallest that so many can give."""
         return 0.5 ** (self.lost + self.won)
 
     def found_pct(self, side: int) -> float:
-        """The percentage that a side finds, each case as many times as it stands for."""
+        """Return the percentage of cases that a side (0: stable, 1: candidate) finds, each case counting one over its
+        inclusion probability."""
         weights = [1 / stable.inclusion_probability for stable, _ in self.pairs]
         right = sum(weight for weight, pair in zip(weights, self.pairs, strict=True) if pair[side].correct)
         return 100 * right / sum(weights)
 
 
 def classes_lost(pairs: Sequence[Pair], alpha: float, guard_points: float) -> Iterator[Finding]:
-    """A failure for each class of which surely fewer cases are found than stable finds, most points lost first."""
+    """Yield a failure for each class of which the candidate surely finds fewer cases than stable, by ``guard_points``
+    or more; the class that lost most points comes first."""
     seen = list(_by_class(pairs))
     level = alpha / _tests(seen, alpha)
     lost = [(one, one.found_pct(0), one.found_pct(1)) for one in seen if one.p_value <= level]
@@ -73,7 +75,8 @@ def _by_class(pairs: Sequence[Pair]) -> Iterator[_OfClass]:
 
 
 def _tests(seen: Sequence[_OfClass], alpha: float) -> int:
-    """Return among how many the level is divided: the least number that not more classes than it can reach."""
+    """Return the number of tests that the level is divided among: the least ``k`` such that at most ``k`` classes can
+    reach ``alpha / k``."""
     return next(
         number for number in range(1, len(seen) + 1) if sum(c.least_p_value <= alpha / number for c in seen) <= number
     )

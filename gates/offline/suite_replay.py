@@ -23,13 +23,13 @@ def as_evidence(
     *,
     reading: Reading = Reading.UNKNOWN,
 ) -> SuiteEvidence:
-    """The evidence for these answers of the candidate, and of stable where it was asked, case by case.
+    """Return the evidence for these answers of the candidate, and of stable where it was asked, case by case.
 
-    Probabilities are rounded to seven decimals. A label's confidence is the probability of its class: not kept twice.
+    Probabilities are rounded to seven decimals. An answer's confidence is the probability of its label: not kept twice.
 
     Raises:
-        ValueError: a version's answers are not all over the same classes, or a confidence is not its label's
-            probability, or stable was asked other cases.
+        ValueError: a version's answers are not all over the same classes, or a confidence is not the probability of its
+            label, or stable was asked other cases.
     """
     if baseline is not None and [(r.case_id, r.truth) for r in baseline] != [(r.case_id, r.truth) for r in results]:
         raise ValueError("the two versions were not asked the same cases in the same order")
@@ -55,7 +55,7 @@ def as_evidence(
 
 
 def _once(names: Iterable[str]) -> dict[str, int]:
-    """Each name's place, in the order in which they appear."""
+    """Return each name's place, in the order in which names first appear."""
     return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
@@ -80,7 +80,7 @@ def _parts(probability: float | None) -> int | None:
 
 # --- from evidence to verdicts ----------------------------------------------------------------------------------------
 def judge_suite_evidence(evidence: SuiteEvidence, policy: GatePolicy) -> tuple[Verdict, ...]:
-    """A verdict for accuracy, one for calibration: both an error that names the field, where the evidence is odd."""
+    """Return a verdict for accuracy and one for calibration; unusable evidence gives errors that name the field."""
     problem = next(_problems(evidence), None)
     if problem is not None:
         return unusable(problem, samples=len(evidence.case_ids))
@@ -116,9 +116,9 @@ def _results(evidence: SuiteEvidence, answers: SuiteAnswers) -> tuple[SuiteResul
     return tuple(found)
 
 
-# --- what may be wrong with it ----------------------------------------------------------------------------------------
+# --- what may be wrong with evidence ----------------------------------------------------------------------------------
 def _problems(evidence: SuiteEvidence) -> Iterator[str]:
-    """Yield what `_results` cannot make answers of. What is wrong with an answer itself, `judge_suite` says."""
+    """Yield what keeps `_results` from making answers. Problems of an answer itself are found by `judge_suite`."""
     cases = len(evidence.case_ids)
     yield from _names("classes", evidence.classes)
     yield from _names("slice_names", evidence.slice_names)
@@ -168,7 +168,7 @@ def _answer_problems(who: str, answers: SuiteAnswers, evidence: SuiteEvidence) -
 
 
 def _column(field: str, classes: Sequence[int], evidence: SuiteEvidence) -> Iterator[str]:
-    """A class for each case."""
+    """Yield what is wrong with a column that has a class for each case."""
     if len(classes) != len(evidence.case_ids):
         yield f"{field}: {len(classes)} for {len(evidence.case_ids)} cases"
     yield from _places(field, classes, "classes", len(evidence.classes))

@@ -1,4 +1,4 @@
-"""Looks in a row as one: what was counted is added up, so that the sum can be judged and reported as they were."""
+"""Consecutive looks as one: their counts are added up, so that the sum can be judged and reported as a look."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
@@ -24,16 +24,16 @@ _COUNTS = ("token_counts", "class_counts", "confidence_counts")
 
 
 def can_be_added(look: Look, following: Look) -> bool:
-    """Return whether the two are of the same kind: the same exposure and measures, with the same sources known and
-    away."""
+    """Return whether the two looks are of the same kind: the same exposure and measures, the same sources known and
+    missing, and in ``following`` nothing of what a release is told once (``reference``, ``earlier``)."""
     return not (following.reference or following.earlier) and _shape(look) == _shape(following)
 
 
 def summed(looks: Sequence[Look]) -> Look:
-    """One look that stands for all of them, each of which can be added to the one before.
+    """Return one look that stands for all looks, each of which can be added to the one before (`can_be_added`).
 
-    It has the number of the last one. Counts are added up, pairs stand in their order, of resources the worst is
-    told, and of label sources and unseen slices what was found last.
+    It has the number of the last look. Counts are added up, pairs keep their order, resources are at their worst, and
+    label sources and unseen slices are those found last. There has to be a look.
     """
     return reduce(_added, looks)
 
@@ -101,7 +101,7 @@ def _parts(one: Sequence[ArmCounts], two: Sequence[ArmCounts]) -> tuple[ArmCount
 
 
 def _earlier(pairs: Sequence[LabelledPair], by_s: float) -> tuple[LabelledPair, ...]:
-    """Return the pairs as a look so much later tells of them: they were answered as long before as they were."""
+    """Return the pairs as a look ``by_s`` later has them: ``waited_s`` grows, the times of the answers stay."""
     return tuple(replace(pair, waited_s=pair.waited_s + by_s) for pair in pairs)
 
 
@@ -183,7 +183,8 @@ def _profiles(one: Profile | None, two: Profile | None) -> Profile | None:
 
 
 def _resources(one: Resources | None, two: Resources | None) -> Resources | None:
-    """Ratios and depths at their worst; what is counted by the window is added up; restarts count from the start."""
+    """Return the resources of both windows: the worst of each, but the sum of cold starts and of costs, which are
+    counted by window. (Restarts are counted since the release started.)"""
     if one is None or two is None:
         return None
     found: dict[str, float | None] = {}

@@ -1,4 +1,4 @@
-"""The difference of a backtest's candidate from stable, and whether that can be put into recorded evidence."""
+"""The difference of a backtest's candidate from stable, and whether recorded evidence allows for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from gates.offline.backtest.service import Service
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """The difference of a candidate from the stable version; the default is: none."""
+    """The difference of a candidate from the stable version; by default there is none."""
 
-    accuracy_points: float = 0.0  # of all answers, right in stable and wrong in the candidate
-    latency_ratio: float = 1.0  # of every answer's time
-    error_ratio: float = 1.0  # of the rate of server errors
-    confidence_gap: float = 0.0  # confidence is so much higher on average, at equal accuracy
+    accuracy_points: float = 0.0  # share of all answers, in points, right in stable and wrong in the candidate
+    latency_ratio: float = 1.0  # factor on every answer's time
+    error_ratio: float = 1.0  # factor on the rate of server errors
+    confidence_gap: float = 0.0  # how much higher confidence is on average, at equal accuracy
 
     @property
     def regressions(self) -> tuple[tuple[Regression, float], ...]:
-        """Return what is worse, and by how much, measured as the margins of the gates are."""
+        """Return what is worse, and by how much, in the unit of the gates' margins."""
         kinds = (
             (Regression.ACCURACY, self.accuracy_points, 0.0),
             (Regression.CONFIDENCE, self.confidence_gap, 0.0),
@@ -52,6 +52,6 @@ def impossible(service: Service, injection: Injection) -> str | None:
 
 
 def mean_confidence(pairs: Sequence[LabelledPair]) -> float:
-    """Return the mean confidence of both versions."""
+    """Return the mean confidence of both versions; 1 without pairs."""
     total = sum(pair.stable.confidence + pair.candidate.confidence for pair in pairs)
     return total / (2 * len(pairs)) if pairs else 1.0

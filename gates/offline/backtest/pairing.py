@@ -1,4 +1,4 @@
-"""The making of labelled pairs from mirrored requests, and the time that labels took, as recorded looks tell."""
+"""The rates at which mirrored requests became labelled pairs, and the time that labels took, from recorded looks."""
 
 import math
 import statistics
@@ -12,7 +12,7 @@ from gates.online.labelling import MOST
 
 @dataclass(frozen=True, slots=True)
 class SliceRate:
-    """One slice's share of the pairs, and its share of disagreements."""
+    """One slice's share of all pairs, and the share of its pairs that disagree."""
 
     name: str
     share: float
@@ -21,9 +21,9 @@ class SliceRate:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """The making of labelled pairs from mirrored requests.
+    """The labelled pairs, and the rates at which mirrored requests became labelled pairs.
 
-    ``counted``: the evidence tells how many pairs were completed; if not, every mirrored request is taken for one.
+    ``counted``: the evidence has the number of completed pairs; if not, every mirrored request is taken for one.
     """
 
     counted: bool
@@ -49,7 +49,7 @@ def pairing_of(releases: Sequence[Sequence[Look]], delay_s: float, requests: int
         disagreed = round(ratio(apart, weight) * _shadow_requests(looks))
         agreed = _shadow_requests(looks) - disagreed
     completed = agreed + disagreed
-    # Of the answers of the last minutes the labels were still to come: they are no measure of how many get one.
+    # Labels of the last minutes' answers were still to come, so those looks do not show how many answers get one.
     due = [look for looks in releases for look in looks if look.window.end_s <= looks[-1].window.end_s - delay_s]
     due_share = ratio(sum(map(_completed, due)), sum(map(_completed, looks))) or 1.0
     return Pairing(
@@ -91,11 +91,11 @@ def differ(pair: LabelledPair) -> bool:
 
 
 def label_delay_s(releases: Sequence[Sequence[Look]]) -> float:
-    """The time within which nearly all labels come (`MOST`): labels of a time count once so many of them have come.
+    """Return the seconds within which nearly all labels come (`MOST`): labels of a time count once so many have come.
 
-    Of evidence from before pairs told how long their labels were waited for, what can be seen: from the first pair to
-    the first labelled one, the median over the releases. Live labels tell it only where nothing is paired: among them
-    are those of answers from before the release.
+    In older evidence, whose pairs do not say how long their labels took, it is the time from the first pair to the
+    first labelled one, the median over the releases. Live labels are used only where nothing is paired, because some
+    are of answers from before the release. Without any labels it is 0.
     """
     waited_s = sorted(pair.waited_s for looks in releases for look in looks for pair in look.pairs if not pair.replayed)
     if waited_s and waited_s[-1] > 0:
@@ -109,7 +109,7 @@ def label_delay_s(releases: Sequence[Sequence[Look]]) -> float:
 
 
 def _from_to(looks: Iterable[Look], begun: Callable[[Look], bool], ended: Callable[[Look], bool]) -> float | None:
-    """Seconds between the first looks that show the one and the other; ``None`` where one of them never comes."""
+    """Return the seconds between the first looks that show the one and the other; ``None`` where one never comes."""
     shown = list(looks)
     first, last = (next((look.window.end_s for look in shown if is_so(look)), None) for is_so in (begun, ended))
     return None if first is None or last is None else max(last - first, 0.0)
@@ -132,5 +132,5 @@ def _is_labelled(look: Look) -> bool:
 
 
 def ratio(part: float, whole: float) -> float:
-    """A share; 0 of nothing."""
+    """Return the share of ``part`` in ``whole``; 0 where ``whole`` is 0."""
     return part / whole if whole else 0.0

@@ -14,18 +14,19 @@ _ANOTHER_CLASS = "(another class)"
 
 
 def draw(rng: np.random.Generator, pool: Sequence[LabelledPair], count: int) -> list[LabelledPair]:
-    """Return so many of the pool, each as likely as the others; none of an empty one."""
+    """Return ``count`` pairs drawn from the pool with replacement, all equally likely; none from an empty pool."""
     return [pool[place] for place in rng.integers(len(pool), size=count).tolist()] if pool and count else []
 
 
 def _mirrored(pairs: Sequence[LabelledPair]) -> list[LabelledPair]:
-    """The pairs and their mirror images: the two versions are exchangeable."""
+    """Return the pairs and their mirror images, which makes the two versions exchangeable."""
     return [*pairs, *(replace(pair, stable=pair.candidate, candidate=pair.stable) for pair in pairs)]
 
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Labelled pairs to draw from: the versions predict the same, or not, or only the candidate was made wrong."""
+    """Labelled pairs to draw from: those whose versions agree, those whose versions differ, and those whose candidate
+    was made wrong."""
 
     agreeing: tuple[LabelledPair, ...]
     differing: tuple[LabelledPair, ...]
@@ -33,8 +34,7 @@ class Pools:
 
 
 def pools_of(pairing: Pairing, injection: Injection) -> Pools:
-    """Return the pools. The counts of all pairs, labelled or not, tell how often each is drawn: a pool only tells what
-    they are."""
+    """Return the pools. How often to draw from each follows from the counts of all pairs, labelled or not."""
     chance = _mirrored(pairing.chance_pairs)
     agreeing = [pair for pair in chance if not differ(pair)]
     differing = [pair for pair in chance if differ(pair)]
@@ -49,8 +49,8 @@ def pools_of(pairing: Pairing, injection: Injection) -> Pools:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares that are labelled by chance, of pairs whose versions agree and disagree; and of the latter's labels, the
-    share of those whose candidate was made wrong."""
+    """The shares labelled by chance of the pairs whose versions agree, and of those that disagree; and the share of the
+    latter's labels that are of pairs whose candidate was made wrong (``lost``)."""
 
     agreeing: float
     disagreeing: float
@@ -58,9 +58,12 @@ class Rates:
 
 
 def rates_of(pairing: Pairing, pools: Pools, worse: float) -> Rates:
-    """Return the rates. Where some pairs were likelier to be labelled, a pool's share of labels is that of its pairs,
-    each weighing one over its probability; a pool itself holds what was labelled, so that a pair drawn from it was
-    chosen as it was."""
+    """Return the rates, for a candidate that loses the share ``worse`` of all answers.
+
+    Where some pairs were more likely to be labelled, a pool's rate is the mean chance of the pairs that it stands for,
+    each labelled pair standing for one over its probability. A pool holds labelled pairs alone, so a pair drawn from it
+    was chosen as in the record.
+    """
     apart = pairing.disagreement + worse
     if len({pair.inclusion_probability for pair in pairing.chance_pairs}) < 2:
         return Rates(pairing.labelled, pairing.labelled, worse / apart if worse else 0.0)
@@ -76,19 +79,21 @@ def rates_of(pairing: Pairing, pools: Pools, worse: float) -> Rates:
 
 
 def _mean_chance(labelled: Sequence[LabelledPair]) -> float:
-    """Return the mean chance of being labelled, over the pairs that such a sample stands for."""
+    """Return the mean chance of being labelled, over all pairs that the labelled ones stand for."""
     weight = math.fsum(1 / pair.inclusion_probability for pair in labelled)
     return len(labelled) / weight if weight else 0.0
 
 
 def _made_wrong(pair: LabelledPair, example: Answer | None) -> LabelledPair:
-    """The candidate answers as surely as it did elsewhere when it was wrong; or, if it never was, as surely as here."""
+    """Return the pair with a wrong answer of the candidate, as sure as a wrong answer elsewhere (``example``), or
+    without one as sure as here."""
     wrong = example or replace(pair.candidate, brier=2 * pair.candidate.confidence**2)
     return replace(pair, candidate=replace(wrong, label=_ANOTHER_CLASS))
 
 
 def _surer(pairing: Pairing, injection: Injection) -> Callable[[LabelledPair], LabelledPair]:
-    """Makes the candidate's confidence rise by the gap on average, each by the same part of what it lacks."""
+    """Return a function that raises the candidate's confidence, on average by the gap: each answer's by the same part
+    of what it lacks of 1."""
     if not injection.confidence_gap:
         return lambda pair: pair
     part = injection.confidence_gap / (1 - mean_confidence(pairing.chance_pairs))
@@ -96,7 +101,8 @@ def _surer(pairing: Pairing, injection: Injection) -> Callable[[LabelledPair], L
 
 
 def _raised(answer: Answer, part: float, *, right: bool) -> Answer:
-    """All other probabilities shrink alike. Where the answer is wrong, the truth's is what its Brier score leaves."""
+    """Return the answer with a confidence raised by ``part`` of what it lacks of 1; all other probabilities shrink
+    alike. Where the answer is wrong, the probability of the truth follows from its Brier score."""
     confidence = answer.confidence + part * (1 - answer.confidence)
     if right:
         brier = answer.brier * (1 - part) ** 2

@@ -1,7 +1,7 @@
-"""The service as recorded looks tell of it: its traffic, its stable version, and how its answers get labelled.
+"""The service as recorded looks show it: its traffic, its stable version, and how its answers get labelled.
 
-Nothing of the candidates that were recorded is taken for good or bad: of the live and mirrored traffic only what the
-stable version did counts, and a pair is kept together with its mirror image.
+Recorded candidates are taken for neither good nor bad: of live and mirrored traffic only what the stable version did
+counts, and a pair is kept together with its mirror image.
 """
 
 import math
@@ -16,13 +16,13 @@ from gates.offline.backtest.pairing import Pairing, label_delay_s, pairing_of, r
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Some consecutive looks added up: what both versions were asked, and how the stable one did."""
+    """Consecutive looks added up: the number of requests to both versions, and what the stable one made of its own."""
 
     seconds: float
     requests: int  # of both versions, live
     stable_requests: int
     errors: int
-    clusters: int | None  # of errors, where they were counted
+    clusters: int | None  # causes of errors; None: not counted
     latency_counts: tuple[int, ...]
 
     def __add__(self, other: "Moment") -> "Moment":
@@ -46,11 +46,11 @@ class Service:
     left_out: int
     moments: tuple[Moment, ...]
     edges_ms: tuple[float, ...]
-    mirrored: float  # of stable's live requests
+    mirrored: float  # share of stable's live requests
     pairing: Pairing
     label_delay_s: float
-    live_labelled: float  # of the live answers
-    live_wrong: float  # of the labelled ones, stable's
+    live_labelled: float  # share of stable's live answers
+    live_wrong: float  # share of the labelled ones
 
     @property
     def seconds(self) -> float:
@@ -74,7 +74,7 @@ class Service:
 
 
 def observe(releases: Sequence[Sequence[Look]], *, moment_s: float = 0.0) -> Service:
-    """The service behind the looks of some releases; looks are added up until they last ``moment_s``.
+    """Return the service behind the looks of some releases; looks are added up until they last ``moment_s``.
 
     Raises:
         ValueError: no look shows live traffic of a stable version.
@@ -107,17 +107,17 @@ def observe(releases: Sequence[Sequence[Look]], *, moment_s: float = 0.0) -> Ser
 
 
 def _is_usable(look: Look) -> bool:
-    """Not where a source failed or a value is wrong, nor where the candidate had all of the traffic."""
+    """Return whether no source failed, no value is wrong, and the candidate had less than all of the traffic."""
     if look.stable is None or look.window.length_s <= 0 or look.candidate_share >= 1:
         return False
     return not problems(look, last_sequence=look.sequence - 1, last_end_s=None)
 
 
 def _moments(looks: Iterable[Look], edges_ms: tuple[float, ...], least_s: float) -> Iterator[Moment]:
-    """Usable looks in a row, added up until they last ``least_s``; what is left over stands for itself.
+    """Yield moments: consecutive usable looks, added up until they last ``least_s``; a shorter rest is a moment, too.
 
-    Counts are increments since the metrics were last read: those of a look whose metrics did not answer come with the
-    next one, which then lasts as long as both.
+    Counts are increments since the metrics were last read. Those of a look whose metrics did not answer come with the
+    next look, which then lasts as long as both.
     """
     gathered: Moment | None = None
     since_s: float | None = None
@@ -140,7 +140,8 @@ def _moments(looks: Iterable[Look], edges_ms: tuple[float, ...], least_s: float)
 
 
 def _moment(look: Look, stable: ArmCounts, seconds: float) -> Moment:
-    """Requests and errors as users got them; times as the replica took them, which tells more finely."""
+    """Return the moment of one look: requests and errors as users got them, latencies as replicas timed them, which is
+    finer."""
     got, candidate = look.got
     live = candidate.requests if candidate is not None else 0
     users = got if got is not None else stable
@@ -166,7 +167,7 @@ def _sum_labels(found: Iterable[LabelCounts | None]) -> LabelCounts:
 
 
 def _wrong_share(labels: LabelCounts) -> float:
-    """Each label counts one over how likely it was."""
+    """Return the share of labelled answers that are wrong, each label counting one over its probability."""
     parts = labels.chances or (LabelChance(1.0, labels.labelled, labels.wrong),)
     known = math.fsum(part.labelled / part.inclusion_probability for part in parts)
     return ratio(math.fsum(part.wrong / part.inclusion_probability for part in parts), known)

@@ -1,4 +1,4 @@
-"""Looks at a candidate whose worth is known beside the stable version, as the evidence would have shown it."""
+"""Simulated looks at a candidate whose worth is known, beside the stable version of recorded evidence."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ Shares = NDArray[np.float64]
 
 
 def moments(service: Service, rng: np.random.Generator) -> Iterator[Moment]:
-    """Recorded moments without end, in blocks that begin at random."""
+    """Yield recorded moments without end, in blocks of consecutive ones that begin at random."""
     total = len(service.moments)
     block = math.ceil(total ** (1 / 3))
     while True:
@@ -31,7 +31,11 @@ class Simulation:
     """Looks at one kind of candidate beside the stable version."""
 
     def __init__(self, service: Service, injection: Injection) -> None:
-        """Raises ``ValueError`` where `impossible` says why."""
+        """Prepare to make looks.
+
+        Raises:
+            ValueError: this regression is `impossible` in this evidence.
+        """
         reason = impossible(service, injection)
         if reason is not None:
             raise ValueError(reason)
@@ -44,7 +48,7 @@ class Simulation:
     def look(
         self, rng: np.random.Generator, moment: Moment, *, sequence: int, start_s: float, candidate_share: float
     ) -> Look:
-        """One moment, as it would have been with such a candidate at this share of the live traffic."""
+        """Return one moment as it would have been with such a candidate at this share of the live traffic."""
         service = self._service
         live = int(rng.binomial(moment.requests, candidate_share))
         stable = moment.requests - live
@@ -62,7 +66,7 @@ class Simulation:
         return self._with_predictions(rng, plain, moment.requests, late=window.end_s <= service.label_delay_s)
 
     def _with_predictions(self, rng: np.random.Generator, look: Look, requests: int, *, late: bool) -> Look:
-        """Pairs and labels; the first answers' labels are still to come (``late``)."""
+        """Return the look with pairs and labels. ``late``: there are no labels, because the first are still to come."""
         pairing, worse = self._service.pairing, self._injection.accuracy_points / 100
         completed = int(rng.binomial(requests, pairing.per_request))
         disagreed = int(rng.binomial(completed, min(pairing.disagreement + worse, 1.0)))
@@ -90,7 +94,7 @@ class Simulation:
         )
 
     def _disagreeing(self, rng: np.random.Generator, count: int) -> list[LabelledPair]:
-        """Return the pairs, so many more of whose disagreements are losses as the candidate is worse."""
+        """Return ``count`` labelled pairs that disagree, among them the losses that make the candidate worse."""
         lost = int(rng.binomial(count, self._rates.lost)) if self._injection.accuracy_points else 0
         return [*draw(rng, self._pools.lost, lost), *draw(rng, self._pools.differing, count - lost)]
 
@@ -109,7 +113,10 @@ def _as_it_was(shares: Shares) -> Shares:
 def _arm(
     rng: np.random.Generator, moment: Moment, requests: int, injection: Injection, later: Callable[[Shares], Shares]
 ) -> ArmCounts:
-    """``requests`` drawn from what stable did in this moment. Errors that came together stay together."""
+    """Return the counts of ``requests`` drawn from what stable did in this moment, made worse by the ``injection``.
+
+    Errors that came together stay together. ``later``: moves the shares by latency bucket.
+    """
     base = max(moment.stable_requests, 1)
     clusters = None
     if moment.clusters is None:
@@ -128,9 +135,9 @@ def _arm(
 
 
 def _later(edges_ms: Sequence[float], ratio: float) -> Callable[[Shares], Shares]:
-    """Return what shares by bucket become when every answer takes ``ratio`` times as long.
+    """Return a function of shares by latency bucket: what they become when every answer takes ``ratio`` times as long.
 
-    Within a bucket times are taken to be spread evenly on the log scale; above the last edge they stay there.
+    Within a bucket times are taken to be spread evenly on the log scale; those above the last edge stay there.
     """
     if ratio == 1 or not edges_ms:
         return _as_it_was
@@ -147,7 +154,7 @@ def _later(edges_ms: Sequence[float], ratio: float) -> Callable[[Shares], Shares
 
 
 def _of_the_rest(part: float, taken: float) -> float:
-    """A share of all, as a share of what another share leaves."""
+    """Return ``part``, a share of all, as a share of what ``taken`` leaves; at most 1."""
     return min(part / (1 - taken), 1.0) if taken < 1 else 0.0
 
 
