@@ -1,4 +1,4 @@
-"""The abilities of a data plane, and what a policy asks of it that it cannot do."""
+"""The abilities of a data plane, and the requirements of a policy that they do not meet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,29 +13,30 @@ _VERSIONS: Final = 2  # stable and a candidate
 
 
 class Mirroring(StrEnum):
-    """The way in which requests are copied to a version without a user waiting for its answers: who copies them, and
-    which."""
+    """The way in which requests are copied: who makes the copies, and of which requests. No user waits for the answers
+    to copies."""
 
     NONE = "none"
-    GATEWAY_ONE_WAY = "gateway_one_way"  # what other versions serve goes to the candidate, and nothing comes back
-    GATEWAY_BOTH_WAYS = "gateway_both_ways"  # and what the candidate serves goes to stable
-    REPLICA = "replica"  # each replica sends what it serves to the other version, both ways
+    GATEWAY_ONE_WAY = "gateway_one_way"  # the gateway copies other versions' requests to the candidate only
+    GATEWAY_BOTH_WAYS = "gateway_both_ways"  # the gateway also copies the candidate's requests to stable
+    REPLICA = "replica"  # each replica copies its requests to the other version, both ways
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficAbilities:
-    """The abilities of the data plane that routes a model. ``name``: what it is called, in sentences.
+    """The abilities of the data plane that routes a model. ``name``: its name in sentences.
 
-    ``mirror_step_pct`` and ``weight_step_pct`` are the finest shares that it copies and serves; a mirror of the whole
-    traffic alone has 100. ``sticky_by_header``: it can keep a user on a version by the hash of a header, so that a
-    rollback still moves everybody; ``sticky_header``: the one by which it does, so that no request is dealt by itself.
+    ``mirror_step_pct`` and ``weight_step_pct`` are the finest steps of shares, in percent, that it can copy and serve;
+    a data plane that can only copy everything has 100. ``sticky_by_header``: it can keep a user on a version by the
+    hash of a header, and a rollback still moves everybody. ``sticky_header``: the header by which it does so; None:
+    each request is routed by itself.
     """
 
     name: str
     mirroring: Mirroring
     mirror_step_pct: float
     weight_step_pct: float
-    versions_max: int  # that have a share of one model at the same time
+    versions_max: int  # the most versions of a model that can have a share at the same time
     sticky_by_header: bool
     sticky_header: str | None = None
 
@@ -50,7 +51,7 @@ class TrafficAbilities:
 
 
 def unmet(policy: ReleasePolicy, able: TrafficAbilities) -> Iterator[str]:
-    """Yield what the policy asks of the data plane that it cannot do: the key, and the way out."""
+    """Yield one sentence for each key of the policy that the data plane cannot meet, with the way out."""
     if not able.mirrors:
         if policy.without_mirror is WithoutMirror.REFUSE:
             yield (
@@ -80,8 +81,8 @@ def unmet(policy: ReleasePolicy, able: TrafficAbilities) -> Iterator[str]:
 
 
 def copied_back_pct(policy: ReleasePolicy, able: TrafficAbilities | None) -> float:
-    """The share of requests, in percent, that is copied to the former version in probation; 0 where the data plane
-    cannot copy such a share. ``able``: None is one that can do all."""
+    """Return the share of requests, in percent, that is copied to the former version in probation; 0 if the data plane
+    cannot copy that share. ``able``: None means that the data plane can do everything."""
     pct = policy.probation_mirror_pct
     if able is None:
         return pct
@@ -89,9 +90,9 @@ def copied_back_pct(policy: ReleasePolicy, able: TrafficAbilities | None) -> flo
 
 
 def load_ratio(table: TrafficTable, candidate: str, *, both_ways: bool) -> float:
-    """The candidate's load over that of the others, copies included; 1 where it serves everybody alone.
+    """Return the candidate's load divided by that of the others, copies included; 1 if it serves everybody alone.
 
-    ``both_ways``: what the candidate serves is copied to another version as well.
+    ``both_ways``: the candidate's requests are copied to another version as well.
     """
     share = table.share_of(candidate)
     mirrored = table.mirror.pct / HUNDRED_PCT if table.mirror is not None else 0.0

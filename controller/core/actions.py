@@ -1,5 +1,5 @@
-"""The actions that a release needs. `plan` derives them from the state alone, so a restarted controller asks for the
-same ones; every action is safe to repeat and is asked for at each step until the state moves on."""
+"""The actions that a release needs. `plan` derives them from the state alone, so a restarted controller plans the same
+actions. Every action is safe to repeat, and is planned again in each round until the state changes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class RunSuites:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Make the traffic table say this. ``takes_up_override``: a person's change may be replaced, because it is
-    recorded. ``replaces_edit``: so may an edit that somebody made without Serin."""
+    """Write this traffic table. ``takes_up_override``: a table that a person wrote without the controller may be
+    replaced, because it is on record. ``replaces_edit``: a table that somebody edited without Serin may be replaced."""
 
     weights_pct: dict[str, float]
     mirror: Mirror | None
@@ -44,17 +44,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class TakeLook:
-    """Read what happened since the last look."""
+    """Read and judge the evidence since the last look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Ask both versions again what users asked before the release."""
+    """Ask both versions what users asked before the release."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckChampion:
-    """Check, before users are moved, that the alias is where it will be moved from, or already at ``to``."""
+    """Check, before users are moved, that the registry's alias points at ``expected``, or at ``to`` already."""
 
     to: Version
     expected: Version | None
@@ -62,7 +62,7 @@ class CheckChampion:
 
 @dataclass(frozen=True, slots=True)
 class MoveChampion:
-    """Point the registry's alias at ``to``, expecting to find it at ``expected``."""
+    """Move the registry's alias from ``expected`` to ``to``."""
 
     to: Version
     expected: Version | None
@@ -77,7 +77,7 @@ Action = Serve | Probe | RunSuites | Route | TakeLook | Replay | CheckChampion |
 
 
 def plan(release: Release, now_s: float) -> tuple[Action, ...]:
-    """Return what the release wants done now, in order: capacity before traffic, traffic before names."""
+    """Return the actions that the release needs now, in order: replicas first, then traffic, then the alias."""
     return tuple(_plan(release, now_s))
 
 
@@ -85,7 +85,7 @@ def _plan(release: Release, now_s: float) -> Iterator[Action]:
     candidate, stable = release.candidate, release.stable
     if not release.active:
         return
-    if release.champion is not None:  # also one that fails: it is tried on for its users, until they have another
+    if release.champion is not None:  # even if it fails: its users have no other version yet
         yield Serve(release.champion)
     if release.phase not in (Phase.PENDING, Phase.ROLLING_BACK):
         yield Serve(candidate)
@@ -120,14 +120,14 @@ def _leave(release: Release) -> Iterator[Action]:
 
 
 def replays(release: Release) -> bool:
-    """Return whether recorded requests are asked again now: in shadow, once a first look has said which pairs are the
-    release's own."""
+    """Return whether recorded requests are to be replayed now: in shadow, after the first look, which has noted where
+    the release's own pairs begin."""
     asked = release.policy.shadow_replay.asks and release.phase is Phase.SHADOW
     return asked and release.cursors.first_pair is not None
 
 
 def look_is_due(release: Release, now_s: float) -> bool:
-    """At each interval, and once more at the deadline, because the gates keep a test for that look."""
+    """Return whether a look is due: at each interval, and at the deadline, for which the gates keep a test."""
     return _is_over(release, release.policy.look_every_s, now_s)
 
 
@@ -139,13 +139,14 @@ def look_due_at_s(release: Release, now_s: float) -> float:
 
 
 def look_is_written(release: Release, now_s: float) -> bool:
-    """Return whether a look at which nothing changed is worth recording in the journal. In probation few are: the next
-    look begins where the last recorded one ended, so nothing is lost."""
+    """Return whether a look at which nothing changed is recorded all the same. In probation that is rarer. Nothing is
+    lost: the next look begins where the last recorded one ended."""
     return _is_over(release, release.policy.written_every_s(probation=release.phase is Phase.PROBATION), now_s)
 
 
 def _is_over(release: Release, every_s: float, now_s: float) -> bool:
-    """Return true as well if the last look lies in the future, because the clock was set back."""
+    """Return whether the interval since the last look is over; also if that look is in the future, because the clock
+    was set back."""
     if release.looked_at_s is None or not 0 <= now_s - release.looked_at_s < every_s:
         return True
     if release.phase is Phase.PROBATION and release.looked_at_s < release.phase_since_s:
@@ -154,7 +155,7 @@ def _is_over(release: Release, every_s: float, now_s: float) -> bool:
 
 
 def route_of(release: Release) -> Route | None:
-    """The traffic table that the release's phase asks for; None while it has no say in the traffic."""
+    """Return the traffic table that the release needs in its phase; None if the table is to stay as it is."""
     candidate, stable = release.candidate, release.former
     takes_up = release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
     everything = {candidate.number: HUNDRED_PCT}
@@ -179,7 +180,7 @@ def route_of(release: Release) -> Route | None:
 
 
 def _back(release: Release) -> Mirror | None:
-    """The copies that the former version gets of what the candidate serves, now that it serves everybody."""
+    """Return the mirror to the former version while the candidate serves everybody; None if nothing is copied."""
     pct = release.copied_back_pct
     return Mirror(release.stable.number, pct) if release.stable is not None and pct else None
 

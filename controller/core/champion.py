@@ -1,13 +1,13 @@
-"""The watch over the version that serves everybody: what its labels and answers say about it, and when retraining is
-asked for. Pure; it keeps only sums, however much was seen.
+"""The watch over the version that serves everybody: what its labels and answers say about it, and when to ask for
+retraining. Pure. It keeps only sums, so its size does not grow with the traffic.
 
-Labels are counted in windows, whose bounds hold at every look at once (`gates.stats.share`; `gates.stats.uneven` where
-some labels were likelier than others). The first one is what all that comes later is held against. Equally likely
-labels are watched for harm that begins at any time (`gates.stats.watch`), so that good months before it hide none; of
-others the windows tell, each of which begins without those before it and has its part of the level.
+Labels are counted in windows, whose bounds hold at every look at once (`gates.stats.share`; `gates.stats.uneven` if
+labels were not equally likely). Later labels are compared with the first window. Equally likely labels are also tested
+for harm that begins at any time (`gates.stats.watch`), so that good months before do not hide it. For other labels only
+the windows count: each one starts afresh and has its own part of the level.
 
-Answers are compared in whole cycles (a day), because what people ask at night differs from the day although nothing has
-drifted (`gates.stats.moved`).
+Answers are compared in whole cycles (a day), because people ask other things at night, although nothing has drifted
+(`gates.stats.moved`).
 """
 
 import math
@@ -27,15 +27,15 @@ from gates.wording import pct
 DAY_S: Final = 86_400.0
 CLASSES, CONFIDENCE, TOKENS = "classes", "confidence", "tokens"
 MIXES: Final = (CLASSES, CONFIDENCE, TOKENS)
-BINS_MAX: Final = 50  # classes that are told apart; the rarer ones count as one
+BINS_MAX: Final = 50  # classes that are counted separately; the rarer ones are counted together
 OTHERS: Final = "others"
-_LATEST: Final = 80.0  # wrong answers that the test learns its bet from: a loss of a few points is a small ratio
+_LATEST: Final = 80.0  # wrong answers from which the test learns its bet; many, because small losses must show
 _BETS: Final = (0.1, 0.2, 0.4, 0.8)
 _SHARE, _GAP = Span(0.0, 1.0), Span(-1.0, 1.0)
 
 
 class Cause(StrEnum):
-    """The reason why retraining is asked for."""
+    """The cause for which retraining is asked."""
 
     ACCURACY = "accuracy"
     DRIFT = "drift"
@@ -44,16 +44,16 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A live answer whose true label has arrived. ``confidence``: None if it is no longer kept."""
+    """A live answer whose true label has arrived. ``confidence``: 0 to 1; None if it is no longer kept."""
 
     right: bool
     confidence: float | None
-    probability: float = 1.0  # of being captured and labelled, as designed
+    probability: float = 1.0  # of being sampled and labelled, by design
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A value, and bounds that hold at every look at once. ``samples``: how many it is based on."""
+    """A value, with bounds that hold at every look at once. ``samples``: the number of samples behind the value."""
 
     value: float
     low: float
@@ -63,13 +63,14 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The sums of one window: of wrong answers (1) and right ones (0), and of confidence minus correctness."""
+    """The sums of one window. ``wrong``: of wrong answers (1) and right ones (0). ``gap``: of confidence minus
+    correctness."""
 
     number: int = 1
     wrong: Drawn = field(default_factory=Drawn)
     gap: Drawn = field(default_factory=Drawn)
     chances: Chances = field(default_factory=Chances)
-    wrongs: int = 0  # wrong answers, each as one
+    wrongs: int = 0  # the number of wrong answers, unweighted
 
     def add(self, labels: Sequence[Labelled]) -> "Window":
         probabilities = [one.probability for one in labels]
@@ -84,9 +85,9 @@ class Window:
         )
 
     def wrong_at_most(self, alpha: float) -> float:
-        """Return the upper bound on the share of wrong answers, of a window that is full: nobody looked before."""
+        """Return the upper bound on the share of wrong answers in a full window. The bound holds at one look only."""
         if self.chances.even:
-            from gates.stats.exact import share_bounds  # scipy: not for whoever only reads a state
+            from gates.stats.exact import share_bounds  # imports scipy, which code that only reads a state can spare
 
             return share_bounds(self.wrongs, self.wrong.count, 2 * alpha)[1]
         return self.wrong_bounds(2 * alpha)[1]
@@ -102,9 +103,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The labels so far. ``wrong_most``: the upper bound by the first window, None until that is full. ``full``: the
-    last window that was, for what is shown while the one under way has little. ``watch``: the evidence that answers are
-    wrong more often than they may be, while all labels are equally likely."""
+    """The quality by the labels so far. ``window``: the current window. ``full``: the last full window, which is shown
+    while the current one has few labels. ``wrong_most``: the upper bound on the share of wrong answers in the first
+    window; None until that is full. ``watch``: the evidence that too many answers are wrong, used while all labels are
+    equally likely."""
 
     window: Window = field(default_factory=Window)
     full: Window | None = None
@@ -113,7 +115,7 @@ class Quality:
     watch: WatchState = field(default_factory=WatchState)
 
     def add(self, labels: Sequence[Labelled], policy: WatchPolicy) -> "Quality":
-        """With the labels of one look."""
+        """Return the quality with the labels of one look added."""
         if not labels:
             return self
         chances, watch = self.chances.add([one.probability for one in labels]), self.watch
@@ -135,7 +137,7 @@ class Quality:
         return state
 
     def wrong_limit(self, policy: WatchPolicy) -> float | None:
-        """Return the share of wrong answers from which retraining is asked for; None: not known yet."""
+        """Return the share of wrong answers above which retraining is asked for; None: not known yet."""
         limits = [1 - policy.accuracy_min] if policy.accuracy_min is not None else []
         limits += [self.wrong_most + policy.accuracy_drop_points / 100] if self.wrong_most is not None else []
         limit = min(limits, default=1.0)
@@ -150,7 +152,7 @@ class Quality:
         return Bounds(1 - window.wrong.mean, 1 - high, 1 - low, window.wrong.count)
 
     def overconfidence(self, policy: WatchPolicy) -> Bounds | None:
-        """Return confidence minus accuracy, of the same labels; None: no confidence is known."""
+        """Return mean confidence minus accuracy in the same window; None: no confidence is known."""
         window = self._shown
         if window is None or not window.gap.count:
             return None
@@ -165,7 +167,7 @@ class Quality:
         return self.window if self.window.wrong.count else None
 
     def fell(self, policy: WatchPolicy) -> tuple[float, float] | None:
-        """Return the recent accuracy and the value that it is provably below; None: nothing is proven."""
+        """Return the recent accuracy, and the value below which it provably is; None: nothing is proven."""
         limit, shown = self.wrong_limit(policy), self._shown
         if limit is None or shown is None:
             return None
@@ -178,14 +180,15 @@ class Quality:
 
 
 def _of_watch(policy: WatchPolicy) -> float:
-    """Return the part of the level that the evidence of equally likely labels has."""
+    """Return the part of the level (probability of a false alarm) for the test of equally likely labels."""
     return policy.alpha / 4
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The shares of what was answered or asked: in the first cycle, and in the one under way. ``names``: how many there
-    were in the first. ``moved``: the distance of the last whole cycle, and what it is at least."""
+    """The counts by class, confidence or length: in the first cycle (``reference``) and in the current one (``now``).
+    ``names``: the number of different names in the first cycle, plus one. ``moved``: the distance of the last whole
+    cycle from the first, 0 to 1, and its lower bound."""
 
     since_s: float
     reference: Mapping[str, int] = field(default_factory=dict)
@@ -195,7 +198,7 @@ class Mix:
     moved: tuple[float, float] | None = None
 
     def add(self, counts: Mapping[str, int], at_s: float, policy: WatchPolicy, alpha: float) -> "Mix":
-        """One look's counts. ``alpha``: of this mix, over its whole life."""
+        """Return the mix with one look's counts added. ``alpha``: the level of this mix over its whole life."""
         gathered = dict(Counter(self.now) + Counter(counts))
         state = replace(self, now=_known(gathered, self.reference) if self.names else gathered)
         samples = sum(state.now.values())
@@ -204,7 +207,7 @@ class Mix:
         if not self.names:
             most = dict(Counter(gathered).most_common(BINS_MAX - 1))
             rest = samples - sum(most.values())
-            reference = {**most, OTHERS: most.get(OTHERS, 0) + rest}  # a class may be called so
+            reference = {**most, OTHERS: most.get(OTHERS, 0) + rest}  # a class may have the name OTHERS itself
             return Mix(at_s, reference, names=len(gathered) + 1)
         cycles, found = self.cycles + 1, distance(state.now, self.reference)
         reach = error(samples, len(self.reference), spent_by(cycles, alpha / 2))
@@ -220,8 +223,8 @@ def _known(counts: Mapping[str, int], reference: Mapping[str, int]) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """One version while it serves everybody. ``since_s``: unix time. ``lag_s``: how late labels arrived at the last
-    look that had any. ``asked``: the causes for which retraining was asked, each once."""
+    """One version while it serves everybody. ``since_s``: unix time. ``lag_s``: the time in seconds from answer to
+    label at the last look that had labels. ``asked``: the causes for which retraining was asked, each once."""
 
     model: str
     version: str
@@ -234,11 +237,11 @@ class Champion:
     asked: tuple[Cause, ...] = ()
 
     def labelled(self, labels: Sequence[Labelled], policy: WatchPolicy) -> "Champion":
-        """With labels that came."""
+        """Return the champion with new labels added."""
         return replace(self, quality=self.quality.add(labels, policy), labels=self.labels + len(labels))
 
     def answered(self, counts: Mapping[str, Mapping[str, int]], at_s: float, policy: WatchPolicy) -> "Champion":
-        """With answers that were sampled: by mix, and by name in it."""
+        """Return the champion with the counts of sampled answers added: by mix, and by name in the mix."""
         alpha = policy.alpha / len(MIXES)
         mixes = {name: self.mixes.get(name, Mix(at_s)).add(counts.get(name, {}), at_s, policy, alpha) for name in MIXES}
         return replace(self, mixes=mixes, answers=self.answers + sum(counts.get(CLASSES, {}).values()))
@@ -246,7 +249,8 @@ class Champion:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Retraining is asked for. ``reason`` is a sentence."""
+    """One request for retraining. ``reason`` is a sentence. ``value`` and ``limit``: the accuracy, the distance, or the
+    age in days, with its limit."""
 
     cause: Cause
     reason: str
@@ -255,7 +259,7 @@ class Asking:
 
 
 def askings(champion: Champion, policy: WatchPolicy, now_s: float) -> tuple[Asking, ...]:
-    """Return the causes for which retraining is asked now, without those for which it was asked before."""
+    """Return the requests for retraining that are due now, without those whose cause was reported before."""
     found = (_accuracy(champion, policy), _drift(champion, policy), _age(champion, policy, now_s))
     return tuple(one for one in found if one is not None and one.cause not in champion.asked)
 

@@ -1,26 +1,25 @@
-"""The condition of a version: what its deployment says, and what a release makes of it."""
+"""The condition of a version, as its deployment reports it and a release judges it."""
 
 from collections.abc import Iterable
 from enum import StrEnum
 
 
 class Condition(StrEnum):
-    """The condition of a version, or of one replica of it. Only what it does by itself counts against it."""
+    """The condition of a version, or of one of its replicas. Only failures of its own count against a version."""
 
     READY = "ready"  # it answers
     STARTING = "starting"  # it was started and has not answered yet
-    DISTURBED = "disturbed"  # not of its doing: evicted, started again by us, being placed; or one of several is lost
-    FAILING = "failing"  # its own process ended, or does not answer any more; it is tried again
-    FAILED = "failed"  # its own process ended too often, or never came well
+    DISTURBED = "disturbed"  # not its own fault: evicted, restarted by Serin, being placed; or only some replicas fail
+    FAILING = "failing"  # its own process ended, or no longer answers; it is started again
+    FAILED = "failed"  # its own process ended too often, or never became ready
 
 
 _LEAST_BLAME = (Condition.DISTURBED, Condition.STARTING, Condition.FAILING, Condition.FAILED)
 
 
 def condition_of(endpoints: Iterable[Condition]) -> Condition:
-    """The condition of a version by those of its replicas: ready if all are, disturbed if some are and others fail.
-
-    Where none is, what is least its own doing is said: a version has failed once all of it has.
+    """Return the condition of a version from those of its replicas: ready if all are ready, disturbed if some are ready
+    and others fail. Otherwise the condition that blames the version least: it has failed only if all replicas have.
     """
     found = set(endpoints)
     if found == {Condition.READY}:

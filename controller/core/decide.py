@@ -1,8 +1,8 @@
-"""The decision: from a release and the facts found, the events that follow. Pure, total, and the same at any replay.
+"""The decision: which events follow from a release and the facts. Pure, total, and the same at each replay.
 
-Order of precedence: a person's command, a route that a person moved, something broken, failed or lost, a newer
-candidate, and then the phase's own reading of the facts. A failed gate takes a release back from any phase; only passes
-take it forward.
+The first of these that applies decides: a person's abort or rollback, an override in the traffic table, a data plane
+that was rebuilt, something broken, a failed gate, a lost candidate, a newer candidate, and last the rules of the phase.
+A failed gate takes a release back from any phase; only passes, or a person's command to take a step, take it forward.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from controller.core.release import Release
 
 
 def decide(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """The events that follow from the facts, in order; none where nothing changes."""
+    """Return the events that follow from the facts, in order; none if nothing changes."""
     if not release.active:
         return ()
     noted = note(release, facts, now_s)
@@ -37,13 +37,14 @@ def decide(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event
 
 
 def after_events(release: Release, events: Sequence[Event], facts: Sequence[Fact], now_s: float) -> Release:
-    """The release after the events that were decided on the facts, with what only its snapshot holds."""
+    """Return the release after these events. If a look is among them, the parts of the state that only the snapshot
+    holds (`carry`) come from the facts."""
     after = fold(release, events, now_s) if events else release
     taken = next(iter(only(facts, LookTaken)), None)
     return carry(after, taken) if taken is not None and any(isinstance(event, Looked) for event in events) else after
 
 
 def _in_full(event: Event, facts: Sequence[Fact]) -> Event:
-    """A look at which the release moves keeps every verdict."""
+    """Return the event; a look, at which the release moves, with every verdict and not only the changed ones."""
     taken = next(iter(only(facts, LookTaken)), None)
     return replace(event, verdicts=taken.judgement.verdicts) if isinstance(event, Looked) and taken else event

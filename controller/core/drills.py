@@ -1,6 +1,6 @@
-"""Drills: the failure modes of a service, which of them can be injected into an installation, and what is promised.
+"""Drills: the failure modes that can be injected into an installation, and what Serin promises for each.
 
-What is promised of a mode is what its runbook says that Serin has done (``deploy/runbooks``), word for word. Pure.
+The promise for a mode is, word for word, what its runbook (``deploy/runbooks``) says that Serin has done. Pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +12,11 @@ from gates.outcome import Outcome, combine
 
 FOR_S_MAX: Final = 900.0
 STARTS_SPARE: Final = 2
-"""A replica that was started more often lately is not killed: the limit of starts is not for a drill to use up."""
+"""The most recent starts with which a drill may still kill a replica: a drill must not use up the limit of starts."""
 
 
 class Mode(StrEnum):
-    """The failure mode, by its number."""
+    """The number of a failure mode."""
 
     F1 = "F1"
     F2 = "F2"
@@ -32,19 +32,19 @@ class Mode(StrEnum):
 class Means(StrEnum):
     """The way in which a mode is injected."""
 
-    SLOWED = "slowed"  # replicas of the version with most users, stopped and let go in turns
-    ALL_SLOWED = "all slowed"  # those of every version with users
+    SLOWED = "slowed"  # the replicas of the version with the most users are stopped and continued in turns
+    ALL_SLOWED = "all slowed"  # the same, for the replicas of every version with users
     WORKER_KILLED = "worker killed"
     REPLICA_KILLED = "replica killed"
-    ALTERED_PACKAGE = "altered package"  # a copy of it, which nobody is sent to
-    STRANGERS = "strangers"  # requests without a token that is known
-    EXCHANGED_CLASSES = "exchanged classes"  # a version that is worse by that, rehearsed
-    SURER = "surer"  # a version that is always certain, rehearsed
+    ALTERED_PACKAGE = "altered package"  # a replica runs on an altered copy of the package, and gets no requests
+    STRANGERS = "strangers"  # requests without a valid token
+    EXCHANGED_CLASSES = "exchanged classes"  # a rehearsal of a copy of the version with some classes exchanged
+    SURER = "surer"  # a rehearsal of a copy of the version that is nearly always certain
     LONG_LISTS = "long lists"  # requests as any client could send them
 
 
 class By(StrEnum):
-    """The one by whom something was seen."""
+    """The source that saw or did something during a drill."""
 
     DRILL = "drill"
     USERS = "users"  # the drill's own requests, as their sender sees them
@@ -52,19 +52,19 @@ class By(StrEnum):
     ALERT = "alert"
     METRICS = "metrics"
     GATE = "gate"
-    LOG = "log"  # what processes and logs show
+    LOG = "log"  # processes and their logs
     JOURNAL = "journal"
 
 
 SIGHTS: Final = frozenset({By.DOCTOR, By.ALERT, By.METRICS, By.GATE, By.LOG})
-"""What counts as seen: by an installation that nobody sends requests to only for the drill."""
+"""The sources that count as having noticed the failure: those that also work when no drill is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """One mode. ``promise``: of its runbook.
-    ``undone``: what is said once it is injected no more. ``alerts``: those that can be seen of it. ``told_by``: who
-    tells what the injection hears. ``users_may_fail``: where nobody else answers, users' requests fail."""
+    """One drill. ``promise``: the promise in the runbook. ``undone``: the words for the end of the injection.
+    ``alerts``: the alerts that the failure can raise. ``told_by``: the source of what the injection itself reports.
+    ``users_may_fail``: users' requests fail if no other replica answers them."""
 
     mode: Mode
     title: str
@@ -79,12 +79,12 @@ class Drill:
 
     @property
     def lasts(self) -> bool:
-        """Return whether it goes on for a time that is asked for."""
+        """Return whether the failure lasts for a time that the caller chooses."""
         return self.means in (Means.SLOWED, Means.ALL_SLOWED, Means.LONG_LISTS)
 
     @property
     def rehearses(self) -> bool:
-        """Return whether it is a release, though one that comes to no user."""
+        """Return whether the drill is a rehearsal: a release whose answers no user gets."""
         return self.means in (Means.EXCHANGED_CLASSES, Means.SURER)
 
 
@@ -203,14 +203,14 @@ DRILLS: Final[Mapping[Mode, Drill]] = {
 class Noted:
     """One thing that was seen or done."""
 
-    at_s: float
+    at_s: float  # unix time
     by: By
     what: str
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The drill's own requests in one part of it. ``failures`` by status or kind of error."""
+    """The drill's own requests in one part of the drill. ``failures``: the number by status or kind of error."""
 
     sent: int = 0
     answered: int = 0
@@ -225,7 +225,8 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The work of a model's replicas lately: ``texts`` of a call on average, and the most requests that waited."""
+    """The recent work of a model's replicas. ``texts``: the mean number in one call of the engine. ``waiting``: the
+    largest number of requests that waited."""
 
     texts: float = 0.0
     waiting: float = 0.0
@@ -233,7 +234,7 @@ class Batches:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise, and what was found of it."""
+    """One promise, whether it was kept, and what was found."""
 
     promise: str
     outcome: Outcome
@@ -256,26 +257,25 @@ class Drilled:
     before: Counted
     during: Counted
     after: Counted
-    moved: str  # what of the model's traffic or releases changed meanwhile; empty: nothing
-    own: tuple[Check, ...]  # what the injection itself found
+    moved: str  # what changed in the model's traffic or releases during the drill; empty: nothing
+    own: tuple[Check, ...]  # the checks of the injection itself
     stopped: bool = False
 
     @property
     def seen(self) -> Noted | None:
-        """Return the first sight of it; None where nobody saw it. A worse version that is rehearsed is seen by gates
-        alone: what alerts tell meanwhile is of something else."""
+        """Return what noticed the failure first; None if nothing did. In a rehearsal only the gates can notice it: an
+        alert that comes meanwhile is about something else."""
         sights = {self.drill.told_by} if self.drill.rehearses else SIGHTS
         return next((one for one in self.course if one.by in sights), None)
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Return what every drill promises, and what this one does."""
+        """Return the checks of every drill, and those of this one."""
         return (_seen(self), *self.own, _blames_nobody(self), _over(self))
 
     @property
     def outcome(self) -> Outcome:
-        """Return the worst outcome of the checks; a drill that was stopped proves nothing, unless a promise was
-        broken."""
+        """Return the worst outcome of the checks. A drill that was stopped early is never a pass."""
         outcomes = [check.outcome for check in self.checks]
         return combine([*outcomes, Outcome.INCONCLUSIVE] if self.stopped else outcomes)
 
@@ -293,7 +293,7 @@ def sentence(drilled: Drilled) -> str:
 
 
 def alerts_first(names: Iterable[str], drill: Drill) -> Sequence[str]:
-    """Return the names, those that the drill expects before others."""
+    """Return the names of alerts, sorted: those that the drill expects come first."""
     return sorted(names, key=lambda name: (name not in drill.alerts, name))
 
 

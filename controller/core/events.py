@@ -1,5 +1,4 @@
-"""The events that can happen to a release. The journal keeps these; `evolve` is the only way by which a release
-changes."""
+"""The events of a release, which the journal keeps. Only `evolve` changes a release."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -17,12 +16,12 @@ from gates.suite_evidence import SuiteEvidence
 from gates.verdict import Verdict
 
 Reading = tuple[float | None, float | None, float | None]
-"""A gate's value, and the bounds of its interval, in its unit."""
+"""A gate's value and the lower and upper bound of its interval, in the gate's unit; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A release begins. Carries the whole policy: what it says later cannot change what was promised now."""
+    """A release begins. The event holds the whole policy: a later change of the policy does not change the release."""
 
     id: str
     model: str
@@ -33,9 +32,9 @@ class Started:
     policy: ReleasePolicy
     by: str
     reason: str
-    serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
-    able: TrafficAbilities | None = None  # of the data plane, as they were then
-    replaced: Version | None = None  # stable that cannot run: it is taken the place of, and compared with nothing
+    serving: dict[str, ServingPolicy] = field(default_factory=dict)  # version number -> the settings it is served with
+    able: TrafficAbilities | None = None  # the abilities of the data plane at that time
+    replaced: Version | None = None  # the version that cannot run, whose place the candidate takes without a comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ class PhaseEntered:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The package matched its manifest and the running replica gave the golden token ids; now it has an identity.
-    ``origin``: as the manifest says; None where it says nothing."""
+    """Preflight was judged on the running candidate: ``candidate`` is its identity as verified, ``origin`` its origin
+    (None: the manifest does not say)."""
 
     candidate: Version
     origin: Origin | None = None
@@ -57,8 +56,8 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A version was seen for the first time: what it is compared with from now on. ``tagged``: the registry's own tag
-    of it says the same; where none does, what was found has to be believed."""
+    """A version was seen for the first time, and is compared with this identity from now on. ``tagged``: the registry's
+    tag confirms the fingerprint; without a tag the fingerprint that was found is taken as true."""
 
     version: Version
     tagged: bool
@@ -66,7 +65,7 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Verdicts that need no traffic: preflight and suites; of suites with the evidence that they were judged by."""
+    """Verdicts that need no traffic: on preflight, on suites (with the evidence in ``suites``), or on a failure."""
 
     verdicts: tuple[Verdict, ...]
     suites: SuiteEvidence | None = None
@@ -74,11 +73,11 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One look: the evidence, and what the gates said of it.
+    """One look: the evidence, and the gates' answers.
 
-    ``verdicts`` are those that changed; all of them where the release moved at this look. ``readings``: of every gate
-    that had one, its value and the bounds of its interval. What the gates remember and how far was read stand in the
-    snapshot alone (`carry`): whoever judges the looks again comes to the same.
+    ``verdicts`` holds those that changed, or all of them if the release moved at this look. ``readings``: the reading
+    of each gate that has one. The gates' memory and the cursors are in the snapshot only (`carry`): judging the looks
+    again gives the same memory.
     """
 
     look: Look
@@ -89,22 +88,23 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class GatesRestarted:
-    """The memory of these gates could not be read: they began anew, with the level that they had spent."""
+    """The memory of these gates could not be read, for these reasons: they began anew, and may spend their level
+    twice."""
 
     reasons: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ClockStepped:
-    """The wall clock was set, forward or (negative) back: the times of what is under way move with it, so that no
-    interval and no deadline is longer or shorter for it."""
+    """The wall clock was set forward or (negative) back by ``by_s`` seconds. The times of the release move with it, so
+    that no interval or deadline becomes longer or shorter."""
 
     by_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficConfirmed:
-    """Users are answered by this phase's weights, as the data plane shows."""
+    """The data plane shows that users are answered by the weights of this phase."""
 
     weights_pct: dict[str, float]
     generation: int
@@ -112,7 +112,7 @@ class TrafficConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class TrafficRestored:
-    """Somebody had edited the traffic table past Serin, and it was replaced. ``what``: what was found there."""
+    """A traffic table that somebody (``by``) had edited without Serin was replaced. ``what``: what was found there."""
 
     by: str
     what: str
@@ -120,14 +120,14 @@ class TrafficRestored:
 
 @dataclass(frozen=True, slots=True)
 class ChampionMoved:
-    """The registry's alias was moved and read back."""
+    """The registry's champion alias was moved to the version and read back there."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class FaultNoted:
-    """A source stopped answering. Says something about us, nothing about the candidate."""
+    """A source stopped answering. This says something about us and nothing about the candidate."""
 
     source: str
     reason: str
@@ -140,7 +140,7 @@ class FaultCleared:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """The release goes back to the stable version; ``ending`` is the phase it will come to rest in."""
+    """The release goes back to the stable version. ``ending`` is the phase that follows `ROLLING_BACK`."""
 
     ending: Phase
     reason: str
@@ -150,8 +150,8 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class CommandTaken:
-    """A person's or a pipeline's word was taken up; what follows from it are the events after this one. ``command_id``:
-    empty where it never waited, as a table that a person wrote past the controller."""
+    """A command of a person or a pipeline was taken up; the events that follow from it come after this one.
+    ``command_id`` is empty if the command never waited, such as a table that a person wrote without the controller."""
 
     command_id: str
     ask: str
@@ -161,7 +161,8 @@ class CommandTaken:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """No more users are exposed until a person resumes it."""
+    """The release was paused: no more users are exposed until a person resumes it, or it enters another phase or
+    step."""
 
     by: str
     reason: str
@@ -195,10 +196,11 @@ Event = (
 
 
 def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # noqa: C901, PLR0911, PLR0912 - one branch an event
-    """The release after the event. Pure: folding a journal gives the same state on any machine, at any time.
+    """Return the release after the event, which happened at ``at_s`` (unix time). Pure: folding a journal gives the
+    same state on any machine, at any time.
 
     Raises:
-        ValueError: the event cannot follow (a journal that does not begin with ``Started``, or begins twice).
+        ValueError: the first event is not ``Started``, or a later one is.
     """
     if isinstance(event, Started):
         if release is not None:
@@ -242,7 +244,11 @@ def evolve(release: Release | None, event: Event, at_s: float) -> Release:  # no
 
 
 def fold(release: Release | None, events: Iterable[Event], at_s: float) -> Release:
-    """The release after all the events of one moment."""
+    """Return the release after all events, which happened at ``at_s`` (unix time).
+
+    Raises:
+        ValueError: there are no events and no release, or as `evolve`.
+    """
     after = reduce(lambda state, event: evolve(state, event, at_s), events, release)
     if after is None:
         raise ValueError("no events: there is no release")
@@ -250,7 +256,8 @@ def fold(release: Release | None, events: Iterable[Event], at_s: float) -> Relea
 
 
 def carry(release: Release, taken: LookTaken) -> Release:
-    """The release with what only its snapshot holds of the look: the whole verdicts, the gates' memory, the cursors."""
+    """Return the release with the parts of the look that only its snapshot holds: all verdicts, the gates' memory and
+    the cursors."""
     judged = taken.judgement
     return replace(_with_verdicts(release, judged.verdicts), gate_state=judged.state, cursors=taken.cursors)
 
@@ -284,7 +291,7 @@ def _enter(release: Release, event: PhaseEntered, at_s: float) -> Release:
         step_requests=0,
         routed=False,
         routed_at_s=None,
-        # What was done to the alias on an earlier way through is no proof on this one.
+        # A move of the alias in an earlier attempt does not count in this one.
         champion_moved=release.champion_moved and event.phase in (Phase.PROBATION, Phase.PROMOTED),
         reason=event.reason,
         ending=None,
@@ -293,7 +300,8 @@ def _enter(release: Release, event: PhaseEntered, at_s: float) -> Release:
 
 
 def _leave(release: Release, event: Leaving, at_s: float) -> Release:
-    """A promotion that was on its way may have moved the alias without a record of it: that counts as moved."""
+    """Return the release on its way back. A promotion in progress may have moved the alias without a record, so the
+    alias counts as moved."""
     promoting = release.phase is Phase.PROMOTING and release.routed
     return replace(
         release,

@@ -1,4 +1,4 @@
-"""The facts that were found when the world was asked: the input of `decide`, made by whoever performed the actions."""
+"""The facts: what performing the actions found out. They are the input of `decide`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Sighted:
-    """The package of a version was read and is what it has to be. ``tagged``: as the registry's own tag says."""
+    """The package of a version was read and matches its manifest. ``tagged``: the registry's tag confirms it."""
 
     version: Version
     tagged: bool
@@ -41,7 +41,7 @@ class Sighted:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """Preflight was judged on the running candidate, whose verified identity this is."""
+    """Preflight was judged on the running candidate. ``candidate`` holds its verified identity."""
 
     candidate: Version
     verdicts: tuple[Verdict, ...]
@@ -50,7 +50,7 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class SuitesRun:
-    """Both versions were asked every case; the verdicts are of just this evidence."""
+    """Both versions answered every case. The verdicts were reached on exactly this evidence."""
 
     verdicts: tuple[Verdict, ...]
     evidence: SuiteEvidence
@@ -58,7 +58,7 @@ class SuitesRun:
 
 @dataclass(frozen=True, slots=True)
 class LookTaken:
-    """A look, how far it read, and what was made of it."""
+    """A look, the places up to which it read, and its judgement."""
 
     look: Look
     cursors: Cursors
@@ -67,7 +67,7 @@ class LookTaken:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """Users are answered by the table that was asked for, as the data plane shows."""
+    """The data plane shows that users are answered by the table that was written."""
 
     weights_pct: dict[str, float]
     generation: int
@@ -75,14 +75,14 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Overridden:
-    """A person moved the traffic past the controller."""
+    """A person moved the traffic without the controller."""
 
     override: Override
 
 
 @dataclass(frozen=True, slots=True)
 class EditReplaced:
-    """The table that somebody had edited past the controller was replaced. ``what``: as `core.traffic.Drift`."""
+    """A table that somebody had edited without Serin was replaced. ``by`` and ``what``: as in `core.traffic.Drift`."""
 
     by: str
     what: str
@@ -90,20 +90,19 @@ class EditReplaced:
 
 @dataclass(frozen=True, slots=True)
 class TableGone:
-    """Users were answered by a table of this release, and the data plane has none, nor ever had, as far as it knows: it
-    was built anew."""
+    """The data plane has no table, although users were answered by one of this release: the data plane was rebuilt."""
 
 
 @dataclass(frozen=True, slots=True)
 class AliasAt:
-    """The registry's champion alias was moved, and read back, at the version."""
+    """The registry's champion alias was moved to the version, and read back there."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class AliasSurprise:
-    """The alias was not where it had to be: somebody else moves it."""
+    """The champion alias was not where it should be: somebody else moves it."""
 
     message: str
 
@@ -118,14 +117,14 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """A source was asked and has not answered yet; a later round takes its answer up."""
+    """A source was asked and has not answered yet; a later round takes up the answer."""
 
     source: Source
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Something that asking again will not mend."""
+    """A failure that asking again will not mend."""
 
     reason: str
     verdict: Verdict | None = None
@@ -148,7 +147,7 @@ class FrozenBy:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpent:
-    """No new version may come now: the service burns its error budget too fast, or nobody can tell that it does not."""
+    """No new version may begin now: the service burns its error budget too fast, or its burn rate is not known."""
 
     reason: str
     source: Source = Source.BUDGET
@@ -177,5 +176,5 @@ Fact = (
 
 
 def only(facts: Sequence[Fact], kind: type[FactT]) -> list[FactT]:
-    """The facts of one kind, in order."""
+    """Return the facts of one kind, in order."""
     return [fact for fact in facts if isinstance(fact, kind)]

@@ -1,6 +1,6 @@
-"""The foresight of what a person's command would do now: a sentence, and what the person has to agree to first.
+"""The forecast of what a person's command would do now: a sentence, and what the person has to agree to first.
 
-Pure, and only a forecast: the situation may have changed when the controller takes the command up.
+Pure. The state may have changed by the time the controller takes up the command.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,17 +14,17 @@ from controller.core.words_of_people import step_after
 
 
 class Consent(StrEnum):
-    """The thing that a person has to agree to before a start; the flag of `serin release start` has the same name."""
+    """The consent that a person has to give before a start; the flag of `serin release start` has the same name."""
 
-    SUPERSEDE = "supersede"  # another release ends for it
+    SUPERSEDE = "supersede"  # the release in progress ends, undecided
     REPEAT = "repeat"  # a person took this version back
-    DURING_FREEZE = "during-freeze"  # it waits until the freeze is over
+    DURING_FREEZE = "during-freeze"  # the new release waits until the freeze is over
 
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """``sentence`` says what happens. ``acts``: whether anything does. ``consents``: what has to be agreed to, each
-    with the reason why it is asked."""
+    """The forecast for one command. ``sentence`` says what would happen. ``acts``: whether anything would.
+    ``consents``: the consents that a person has to give, each with the reason for it."""
 
     sentence: str
     acts: bool = True
@@ -33,11 +33,11 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The current state of a model. ``taken_back``: why a person took the requested version back, if one did and the
-    version has had no release since. ``unreadable``: why that state, or the release in progress, is not known."""
+    """The current state of a model. ``taken_back``: why a person took the requested version back; empty if nobody did,
+    or if the version has had a release since. ``unreadable``: why the state is not known; empty if it is known."""
 
     model: str
-    release: Release | None  # the one under way
+    release: Release | None  # the release in progress
     table: TrafficTable | None
     freezes: Sequence[Freeze] = ()
     taken_back: str = ""
@@ -45,8 +45,8 @@ class Standing:
 
 
 def foresee(ask: Ask, standing: Standing, version: str | None = None) -> Foreseen:
-    """Return what the command would do."""
-    if standing.unreadable:  # which keeps nobody from the word: it may be the way back
+    """Return what the command would do. ``version``: the requested version, for a command that starts a release."""
+    if standing.unreadable:  # the command is not refused: it may be the way back
         return Foreseen(f"What that would do is not known: {standing.unreadable}")
     return _of_what_is_known(ask, standing, version or "")
 

@@ -1,4 +1,4 @@
-"""The intake of a round: which release begins, and what the release under way must be told, given what people and the
+"""The intake of a round: which release begins, and which facts the release in progress gets, given what people and the
 registry ask for. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +12,19 @@ from controller.core.traffic import HUNDRED_PCT, TrafficTable
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The reason that a version cannot be released."""
+    """The reason why a version cannot be released."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The model as one round saw it. ``identified``: the versions that are asked for, as far as the registry has
-    answered. ``wanted``: the registry's candidate, where it has had no release yet."""
+    """The model as one round saw it. ``asked``: the waiting commands, in the order in which they came. ``wanted``: the
+    registry's candidate, if it has had no release yet. ``identified``: the registry's answers about the versions that
+    commands name, by number; None or a missing number: not answered yet."""
 
     model: str
-    release: Release | None  # the one under way
+    release: Release | None  # the release in progress
     table: TrafficTable | None
     asked: Sequence[Command] = ()
     wanted: Version | None = None
@@ -33,7 +34,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """A command that no release will answer, and why."""
+    """A command that leads to nothing, and why."""
 
     command_id: str
     reason: str
@@ -41,8 +42,7 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A release that is to begin. One that restores takes its version, of which only the number is known, from the
-    traffic table."""
+    """A release that is to begin. For a restore, ``version`` comes from the traffic table and has only a number."""
 
     purpose: Purpose
     version: Version
@@ -52,13 +52,13 @@ class Begin:
 
     @property
     def replaces(self) -> bool:
-        """Return whether stable is not to be compared with, because it cannot run."""
+        """Return whether the version takes the place of a stable version that cannot run, without a comparison."""
         return self.command is not None and self.command.ask is Ask.REPLACE
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """``facts`` are for the release under way; ``begin`` only where there is none."""
+    """The result of an intake. ``facts`` are for the release in progress; ``begin`` is set only if there is none."""
 
     facts: tuple[Fact, ...] = ()
     discards: tuple[Discard, ...] = ()
@@ -66,8 +66,8 @@ class Intake:
 
 
 def intake(seen: Seen) -> Intake:
-    """Return what follows from what was asked for, first come, first served: a way back, a person's start, the
-    registry."""
+    """Return what follows from the commands and the registry. Without a release in progress, an override in the traffic
+    table comes first, then the commands in their order, then the registry's candidate."""
     found = list(_for_release(seen, seen.release) if seen.release is not None else _for_nobody(seen))
     return Intake(
         facts=tuple(one for one in found if isinstance(one, Asked | NewerCandidate)),
@@ -76,12 +76,12 @@ def intake(seen: Seen) -> Intake:
     )
 
 
-# --- a release is under way -------------------------------------------------------------------------------------------
+# --- a release is in progress -----------------------------------------------------------------------------------------
 def _for_release(seen: Seen, release: Release) -> Iterator[Fact | Discard]:
     for command in seen.asked:
         if command.ask not in BEGINNING:
             yield Asked(command)
-        elif command.ask is Ask.REHEARSE:  # nothing ends for it
+        elif command.ask is Ask.REHEARSE:  # a rehearsal ends no release
             yield Discard(command.id, f"release {release.id} is in progress, and nothing can be rehearsed beside it")
         elif command.version == release.candidate.number and release.phase is not Phase.ROLLING_BACK:
             yield Discard(command.id, f"release {release.id} of version {command.version} is in progress")
@@ -92,7 +92,8 @@ def _for_release(seen: Seen, release: Release) -> Iterator[Fact | Discard]:
 
 
 def _next(seen: Seen, release: Release, command: Command) -> Iterator[Fact | Discard]:
-    """The version that is asked for can be released next, or never: no release is left for one that cannot."""
+    """Yield what follows from a command that starts another version. The release in progress is told of that version
+    only if it can be released: it must not end for a version that cannot."""
     stable = release.stable.number if release.stable is not None else None
     if command.version == stable and release.phase not in (Phase.PROMOTING, Phase.PROBATION):
         yield Discard(command.id, f"version {stable} is the stable version already")
@@ -104,7 +105,7 @@ def _next(seen: Seen, release: Release, command: Command) -> Iterator[Fact | Dis
             yield NewerCandidate(number)
 
 
-# --- none is ----------------------------------------------------------------------------------------------------------
+# --- no release is in progress ----------------------------------------------------------------------------------------
 def _for_nobody(seen: Seen) -> Iterator[Begin | Discard]:
     table = seen.table
     if table is not None and table.override is not None:
@@ -122,7 +123,7 @@ def _for_nobody(seen: Seen) -> Iterator[Begin | Discard]:
 
 
 def _asked_for(seen: Seen, command: Command) -> Begin | Discard | None:
-    """Return what follows from the command; None until the registry has said what it knows about the version."""
+    """Return what follows from the command; None until the registry has answered about the version."""
     table = seen.table
     match command.ask:
         case Ask.ROLLBACK if table is not None and table.known_good is not None:

@@ -1,6 +1,6 @@
-"""Judging, separate from deciding: a look and what the gates remember give the verdicts, and what they remember next.
+"""Judging, separate from deciding: a look and the gates' memory give the verdicts and the next memory.
 
-What cannot be judged counts as a source that is away: deadlines and aborts are decided all the same.
+A look that cannot be judged counts as a source that does not answer: deadlines and aborts are decided all the same.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,16 @@ from gates.policy import GatePolicy
 from gates.verdict import Verdict
 
 STATE_SCHEMA: Final = 1
-_TOLD_MIN: Final = 1.05  # of an effect: less is none
+_TOLD_MIN: Final = 1.05  # a smaller effect counts as none
 _DIGITS: Final = 3
 _HANDED_ON_MAX: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One verdict a gate, and what the gates remember after the look. ``restarted``: gates whose memory could not be
-    read, and why: they begin anew, with the level that they had spent. ``fault``: why nothing could be judged."""
+    """The verdicts of one look, one for each gate, and the gates' memory after it. ``restarted``: the gates whose
+    memory could not be read, and why: they begin anew, and may spend their level (probability of a false alarm) twice.
+    ``fault``: why nothing could be judged; empty if the look was judged."""
 
     verdicts: tuple[Verdict, ...] = ()
     state: GateState | None = None
@@ -33,7 +34,7 @@ class Judgement:
 
 
 def judge(release: Release, look: Look) -> Judgement:
-    """The judgement of the release's next look. Never raises."""
+    """Return the judgement of the release's next look. Never raises: an error becomes ``fault``."""
     try:
         gate_set = gate_set_of(release.policy.gates)
         before, restarted = _remembered(gate_set, release)
@@ -46,13 +47,13 @@ def judge(release: Release, look: Look) -> Judgement:
 
 @lru_cache(maxsize=1_000)
 def gate_set_of(policy: GatePolicy) -> GateSet:
-    """To make one costs as much as some of its gates' looks, and it remembers nothing."""
+    """Return the policy's gates. They are cached: a gate set is costly to make and holds no state."""
     return GateSet(policy)
 
 
 def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapping[str, str]]:
-    """Return what the gates remember, each on its own: what another release of the software wrote is read if
-    possible."""
+    """Return the gates' memory, and the gates whose memory could not be read, with the reason. Each gate is read by
+    itself, because another version of Serin may have written the memory."""
     found = release.gate_state.document if release.gate_state is not None else None
     if isinstance(found, GateSetState):
         return found, {}
@@ -76,20 +77,20 @@ def _remembered(gate_set: GateSet, release: Release) -> tuple[GateSetState, Mapp
 
 
 def learnt(release: Release) -> tuple[Earlier, ...]:
-    """Return how events cluster in this service, as the release's gates found it, for the next release."""
+    """Return the design effects (how strongly events cluster) that the gates learnt, for the next release."""
     state, _ = _remembered(gate_set_of(release.policy.gates), release)
     found = ((name, _handed_on(getattr(gate, "learnt", 1.0))) for name, gate in state.gates)
     return tuple(Earlier(name, round(effect, _DIGITS)) for name, effect in found if effect >= _TOLD_MIN)
 
 
 def _handed_on(effect: float) -> float:
-    """Return what the next release begins with: half of what is above 1, so that what a service was once is forgotten
-    where it shows no more, and no incident holds what follows for good."""
+    """Return the effect that the next release begins with: half of the excess over 1, at most ten, so that an effect
+    that no longer shows is forgotten, and an incident does not slow every later release."""
     return min(1 + (effect - 1) / 2, _HANDED_ON_MAX)
 
 
 def shifted(state: GateState, by_s: float) -> GateState:
-    """The gates' memory after the wall clock was set: they go on in the time as it was."""
+    """Return the gates' memory after the wall clock was set by ``by_s`` seconds: the gates go on in the old time."""
     document = state.document
     if isinstance(document, GateSetState):
         return replace(state, document=replace(document, clock_set_s=document.clock_set_s + by_s))

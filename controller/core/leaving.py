@@ -1,4 +1,4 @@
-"""The ways back: why a release has to leave, whatever its phase would make of the facts."""
+"""The ways back: the reasons for which a release leaves its phase, whichever phase that is."""
 
 from collections.abc import Sequence
 
@@ -29,9 +29,9 @@ from gates.verdict import Stage, Verdict
 
 
 def leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    """The events by which the release goes back, or comes to rest; none if there is no reason to.
+    """Return the events by which the release goes back, is held or ends early; none if there is no reason to.
 
-    A release that is already going back continues to do so.
+    The first reason that applies decides. A release that is going back already continues to do so.
     """
     for reason_to_leave in (_asked_to_leave, _rebuilt, _found_broken, _failed_gate, _lost_candidate, _superseded):
         events = reason_to_leave(release, facts)
@@ -46,7 +46,7 @@ def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     back = next((f.command for f in asked if f.command.ask is Ask.ROLLBACK), None)
     if abort is not None:
         return _going(release, _leaving_by(Phase.ABORTED, abort))
-    if back is not None and release.purpose is not Purpose.RESTORE:  # a way back is what a restoring release is already
+    if back is not None and release.purpose is not Purpose.RESTORE:  # a restore is a way back itself
         return _going(release, _leaving_by(Phase.ROLLED_BACK, back))
     overridden = next(iter(only(facts, Overridden)), None)
     if overridden is not None and not _restores(release):
@@ -56,7 +56,8 @@ def _asked_to_leave(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
 
 
 def _rebuilt(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    """A data plane that was rebuilt has no answers to judge by: the version that served before serves again."""
+    """Return the event that holds the release, with all users on stable, if the data plane was rebuilt: it has lost the
+    release's traffic table."""
     if not only(facts, TableGone) or release.phase is Phase.ROLLING_BACK:
         return ()
     reason = (
@@ -72,8 +73,8 @@ def _leaving_by(ending: Phase, command: Command) -> Leaving:
 
 
 def _going(release: Release, leaving: Leaving) -> tuple[Event, ...]:
-    """The event, unless the release is already on its way out. An abort wins over any other end, and a person's command
-    over waiting for one."""
+    """Return the event; none if the release is going back already. Only an abort overrules another ending, and any
+    command of a person overrules `HELD`."""
     if release.phase is not Phase.ROLLING_BACK:
         return (leaving,)
     overrules = leaving.ending is Phase.ABORTED or release.ending is Phase.HELD
@@ -83,10 +84,10 @@ def _going(release: Release, leaving: Leaving) -> tuple[Event, ...]:
 def _superseded(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
     newer = next(iter(only(facts, NewerCandidate)), None)
     if newer is None or release.phase in (Phase.ROLLING_BACK, Phase.PROMOTING) or release.purpose is Purpose.RESTORE:
-        return ()  # the last two end by themselves, and to leave a way back would bring back what a person left
+        return ()  # these end by themselves; to leave a restore would bring back the version that a person took away
     if release.phase is Phase.PROBATION:
         if is_down(release, facts):
-            return ()  # it has not shown that it can stay
+            return ()  # a candidate that is down must not become final
         reason = f"{release.reason} Probation ended early: version {newer.version} is the next candidate."
         return (PhaseEntered(Phase.PROMOTED, reason),)
     return (Leaving(Phase.SUPERSEDED, f"Version {newer.version} became the candidate before this one was decided."),)
@@ -108,7 +109,7 @@ def _found_broken(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
 
 
 def hold_in_place(release: Release, reason: str) -> tuple[Event, ...]:
-    """A way back that cannot be completed is held, with the traffic as a person left it."""
+    """Return the event that holds a restore that cannot be completed, with the traffic as it is; none if it is held."""
     return () if release.phase is Phase.HELD else (PhaseEntered(Phase.HELD, reason),)
 
 
@@ -130,11 +131,11 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
     serving = {fact.version: fact for fact in only(facts, Serving)}
     lost = serving.get(number)
     if lost is None or not (lost.condition is Condition.FAILED or (exposed and lost.condition is Condition.FAILING)):
-        return ()  # before users get its answers, one that fails is given its tries
+        return ()  # before users get its answers, a candidate that fails is started again
     stable = serving.get(release.champion.number) if release.champion is not None else None
     if stable is None and lost.condition is Condition.FAILING:
-        return ()  # not known yet: where both are away, it was neither's doing
-    if stable is not None and not stable.ready:  # what neither version can do is for want of something that both need
+        return ()  # the condition of stable is not known yet: if both versions are down, neither is to blame
+    if stable is not None and not stable.ready:  # if both versions are down, something that both need is missing
         why = f"Neither version can be kept running: {number}: {lost.detail}; {stable.version}: {stable.detail}"
         return (Leaving(Phase.HELD, why),) if lost.condition is stable.condition is Condition.FAILED else ()
     reason = f"Version {number} cannot be kept running: {lost.detail or 'its replica failed'}"
@@ -143,18 +144,19 @@ def _lost_candidate(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...
 
 
 def ending_of_failure(release: Release) -> Phase:
-    """Rejected if it never got traffic, not even mirrored; otherwise rolled back."""
+    """Return the phase in which a failed release ends: rejected if it never got traffic, not even copies; otherwise
+    rolled back."""
     had_traffic = release.phase in OBSERVED | EXPOSED or release.looks > 0
     return Phase.ROLLED_BACK if had_traffic else Phase.REJECTED
 
 
 def _restores(release: Release) -> bool:
-    """Return whether a route that a person moved is what this release carries out anyway, or is already undoing."""
+    """Return whether the release carries out a person's way back anyway, or is going back already."""
     return release.phase is Phase.ROLLING_BACK or release.purpose is Purpose.RESTORE
 
 
 def is_down(release: Release, facts: Sequence[Fact]) -> bool:
-    """Return whether the candidate is not running, or it is not known whether it is."""
+    """Return whether the candidate is down, or its condition cannot be found out or is still awaited."""
     found = [fact.ready for fact in only(facts, Serving) if fact.version == release.candidate.number]
     unknown = Source.DEPLOYMENTS in release.faults or Awaited(Source.DEPLOYMENTS) in facts
     return not all(found) if found else unknown

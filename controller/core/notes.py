@@ -1,5 +1,4 @@
-"""The notes about facts that are recorded whatever follows from them: faults and their ends, verdicts, looks,
-confirmations."""
+"""The events that record facts, whatever is decided on them: faults and their ends, verdicts, looks, confirmations."""
 
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -57,15 +56,15 @@ _SPOKEN_FOR = {*READ_BY_LOOKS, Source.TRAFFIC, Source.REGISTRY, Source.DEPLOYMEN
 
 
 def note(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """The events that keep what was found, in order: faults, what was recorded, recoveries."""
+    """Return the events that record the facts, in order: new faults, the facts themselves, faults that ended."""
     recorded = tuple(event for fact in facts for event in _record(release, fact, now_s))
     away = _away(release, facts)
     return (*_faults(release, facts, away), *recorded, *_recoveries(release, facts, away))
 
 
 def _faults(release: Release, facts: Sequence[Fact], away: Mapping[str, str]) -> Iterator[FaultNoted]:
-    """One note per source, when its fault begins and when its kind changes: a reason may hold numbers that change at
-    each look."""
+    """Yield one event per source whose fault begins, or whose reason changes in more than its numbers, which may differ
+    at each look."""
     taken = only(facts, LookTaken)
     told = [(fault.source, fault.reason) for one in taken for fault in one.look.faults]
     told += [(Source.GATES.value, one.judgement.fault) for one in taken if one.judgement.fault]
@@ -84,7 +83,8 @@ def _kind(reason: str) -> str:
 
 
 def _word(release: Release, fact: Asked | Overridden) -> Iterator[Event]:
-    """A person's word; of a table that was written past the controller, where it is not what ends the release."""
+    """Yield the record of a person's command. A table that a person wrote without the controller is recorded only while
+    the release is going back for another reason; otherwise the event that ends the release says it."""
     if isinstance(fact, Asked):
         command = fact.command
         yield CommandTaken(command.id, command.ask, command.reason, command.by)
@@ -121,7 +121,8 @@ def _record(release: Release, fact: Fact, now_s: float) -> Iterator[Event]:
 
 
 def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
-    """The sources that do not answer, and why: a problem of ours, which says nothing about the candidate."""
+    """Return the sources that do not answer, with the reason: our own problem, which says nothing about the
+    candidate."""
     reasons: dict[str, list[str]] = {}
     for fact in facts:
         if (found := _fault(release, fact)) is not None:
@@ -130,15 +131,15 @@ def _away(release: Release, facts: Sequence[Fact]) -> dict[str, str]:
 
 
 def _fault(release: Release, fact: Fact) -> tuple[Source, str] | None:
-    """Return what cannot be relied on for now, including a version that was running and is not: nothing goes forward
-    without it."""
+    """Return the source that the fact reports as faulty, and why; None if it reports none. A version that ran before
+    and does not run now is a fault: nothing goes forward without it."""
     match fact:
         case Unreachable(source=source, reason=reason) | BudgetSpent(source=source, reason=reason):
             return source, reason
         case Serving(version) if release.replaced is not None and version == release.replaced.number:
-            return None  # that it does not run is why there is this release
+            return None  # this release exists because that version does not run
         case Serving(version, condition, detail) if condition is not Condition.READY:
-            ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT, Phase.HELD)  # where it may not run yet
+            ran_before = release.phase not in (Phase.PENDING, Phase.PREFLIGHT, Phase.HELD)  # in these it need not run
             away = f"version {version}: {detail or 'it is not ready'}"
             return (Source.DEPLOYMENTS, away) if condition is Condition.DISTURBED or ran_before else None
         case _:
@@ -159,8 +160,8 @@ def _looked(release: Release, taken: LookTaken, now_s: float) -> Iterator[Event]
 
 
 def _says_something_new(release: Release, verdict: Verdict) -> bool:
-    """Return whether the gate's answer has changed; its numbers change at each look. Also true if a look raised a
-    suspicion: evidence takes several looks, and one that is not recorded cannot count together with the next."""
+    """Return whether the gate's answer has changed, apart from its numbers, which change at each look. Also true if the
+    gate suspects harm: it needs several looks in a row, and a look that is not recorded would not count."""
     before = release.verdicts.get(verdict.gate)
     return verdict.suspects or before is None or _answer(before) != _answer(verdict)
 
@@ -170,7 +171,7 @@ def _answer(verdict: Verdict) -> tuple[object, ...]:
 
 
 def reading(verdict: Verdict) -> Reading:
-    """The verdict's value and the bounds of its interval."""
+    """Return the verdict's value and the bounds of its interval."""
     interval = verdict.interval
     return (verdict.value, interval.low, interval.high) if interval else (verdict.value, None, None)
 
@@ -182,7 +183,8 @@ def _first_sight(release: Release, version: Version, *, tagged: bool) -> Iterato
 
 
 def _recoveries(release: Release, facts: Sequence[Fact], away: Container[str]) -> tuple[Event, ...]:
-    """A source that answered is back; so is one that no fact can vouch for, once it is no longer said to be away."""
+    """Return the events that end faults: of each source that answered, and of each source about which no fact can say
+    that it answers, once no fact reports it as faulty."""
     answered = {source for fact in facts for source in _sources_answering(fact)}
     back = [source for source in release.faults if source in answered or source not in _SPOKEN_FOR]
     return tuple(FaultCleared(source) for source in back if source not in away)

@@ -1,4 +1,4 @@
-"""Notices: what people are told without asking, and how urgent it is."""
+"""Notices: what Serin tells people unasked, and how urgent each notice is."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,13 +8,12 @@ class Severity(StrEnum):
     """The urgency of a notice, the most urgent first."""
 
     PAGE = "page"  # somebody is woken
-    TICKET = "ticket"  # somebody looks at it in the day
+    TICKET = "ticket"  # somebody looks at it during the day
     INFO = "info"  # nobody has to do anything
 
 
 class Kind(StrEnum):
-    """The kinds of notices. A lasting condition, such as a source that cannot be read, is the subject of an alert
-    instead."""
+    """The kind of a notice. A condition that lasts, such as a source that cannot be read, raises an alert instead."""
 
     RELEASE_BEGAN = "release.began"
     RELEASE_WENT_ON = "release.went_on"  # to shadow traffic, or to the next canary step
@@ -26,7 +25,7 @@ class Kind(StrEnum):
     RELEASE_PROMOTED = "release.promoted"
     RELEASE_SETTLED = "release.settled"  # probation is over
     CANDIDATE_REFUSED = "candidate.refused"
-    TRAFFIC_RESTORED = "traffic.restored"  # after an edit past Serin
+    TRAFFIC_RESTORED = "traffic.restored"  # after an edit that was made without Serin
     COMMAND_DISCARDED = "command.discarded"
     RETRAIN_ASKED = "retrain.asked"
     FREEZE_BEGAN = "freeze.began"
@@ -40,32 +39,32 @@ ALWAYS_TOLD = frozenset({Kind.FREEZE_BEGAN, Kind.FREEZE_LIFTED, Kind.TEST})
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that happened. ``id`` is the same whenever it is sent again. ``title`` and ``reason`` are sentences,
-    with names from outside exactly as they were written."""
+    """One notice about one event. ``id`` stays the same when the notice is sent again. ``title`` and ``reason`` are
+    sentences; names from outside (of models, people, gates) stand in them exactly as they were written."""
 
     id: str
     kind: Kind
     severity: Severity
-    model: str  # `commands.ANY_MODEL`: of every one
-    version: str  # empty: of none
-    at_s: float
+    model: str  # `commands.ANY_MODEL`: every model
+    version: str  # empty: no version
+    at_s: float  # unix time
     title: str
     reason: str
     release_id: str = ""
-    gates: tuple[str, ...] = ()  # that failed
+    gates: tuple[str, ...] = ()  # the gates that failed
     by: str = ""
-    owner: str = ""  # as the model's policy names them
+    owner: str = ""  # `owner` and `contact` as in the model's policy
     contact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Notices that are sent together, of one model, version and severity. ``id`` stays the same at each attempt, even
-    after a restart."""
+    """Notices of one model, version and severity that are sent together. ``id`` is the same at each attempt, even after
+    a restart."""
 
     id: str
     notices: tuple[Notice, ...]
-    attempts: int = 0  # so far
+    attempts: int = 0  # to deliver this message, so far
 
     @property
     def severity(self) -> Severity:

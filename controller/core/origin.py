@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The run that trained a version, the commit of its code, what it was given, and what it read, in words. Beside
-    them the number that its logits are divided by (None: by nothing), and what that was fitted on."""
+    """The origin of one version. ``run`` trained the version with ``parameters`` (names and values) on ``data``;
+    ``commit`` is the commit of the training code. The logits are divided by ``temperature`` (None: by nothing), which
+    was fitted on ``fitted_on``. An empty field is not known."""
 
     run: str = ""
     commit: str = ""
@@ -17,7 +18,7 @@ class Origin:
 
 
 def in_words(origin: Origin) -> tuple[tuple[str, str], ...]:
-    """The known facts in words, each with its name; in this order."""
+    """Return the known facts as pairs of name and words, in a fixed order; facts that are not known are left out."""
     known = (
         ("Run", origin.run),
         ("Commit", origin.commit),

@@ -1,4 +1,4 @@
-"""The parts of an installation, how they answered when they were asked, and what that means for users. Pure."""
+"""The parts of an installation, whether each part answers, and what that means for users. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class Kind(StrEnum):
     """The kind of a part."""
 
     GATEWAY = "gateway"  # answers users
-    REPLICA = "replica"  # answers them behind it
+    REPLICA = "replica"  # answers users' requests, behind the gateway
     CONTROLLER = "controller"  # decides
     REGISTRY = "registry"
     METRICS = "metrics"
@@ -20,9 +20,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part. ``fault`` says why it does not answer, in a part of a sentence, and ``way_out`` what a person can do,
-    in a whole one; both empty where it answers. ``model`` and ``version``: of a replica. ``stands_in_for``: the version
-    whose requests the gateway sends to it while nobody answers there; empty where it is nobody's stand-in."""
+    """One part. ``fault`` (a part of a sentence) says why the part does not answer, and ``way_out`` (a sentence) what a
+    person can do; both are empty if the part answers. ``model`` and ``version`` are set for a replica only.
+    ``stands_in_for``: the version whose requests the gateway sends to this replica while no replica of that version
+    answers; empty if there is none."""
 
     kind: Kind
     name: str
@@ -39,24 +40,24 @@ class Part:
 
 
 class Grade(StrEnum):
-    """The grade of an installation, the worst last."""
+    """The grade of an installation, from best to worst."""
 
     UP = "up"
-    IMPAIRED = "impaired"  # users are answered; something that releases need is away
-    STANDS_STILL = "stands still"  # users are answered; nobody decides
+    IMPAIRED = "impaired"  # users are answered; something that releases need does not answer
+    STANDS_STILL = "stands still"  # users are answered; the controller does not answer, so nothing is decided
     DOWN = "DOWN"  # users of a model, or a share of them, get no answers
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The standing of an installation, and one sentence that says why."""
+    """The grade of an installation, with the sentence that explains the grade."""
 
     grade: Grade
     sentence: str
 
 
 def standing(parts: Sequence[Part], tables: Mapping[str, TrafficTable]) -> Standing:
-    """Return what the parts mean for the users of the models that the tables route to."""
+    """Return what the state of the parts means for users. ``tables``: the traffic table of each model."""
     away = [part for part in parts if not part.answers]
     if not away:
         return Standing(Grade.UP, "Everything answers." if parts else "")
@@ -75,8 +76,8 @@ def standing(parts: Sequence[Part], tables: Mapping[str, TrafficTable]) -> Stand
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """A version that is sent ``pct`` percent of the model's requests, and answers none. ``replicas``: those that were
-    to answer them. ``stand_in``: the version that does in its place; empty where none does."""
+    """A version that is sent ``pct`` percent of the model's requests and answers none of them. ``replicas``: its own,
+    and those that should stand in for them. ``stand_in``: the version that answers in its place; empty if none does."""
 
     model: str
     version: str
@@ -91,7 +92,7 @@ class _Lost:
 
 def _lost(parts: Sequence[Part], table: TrafficTable) -> Iterator[_Lost]:
     """Yield the versions that get requests although none of their replicas answers. A version whose replicas were not
-    asked, as on a cluster, is not known to be one of them."""
+    asked, as on a cluster, is left out, because nothing is known about it."""
     of_model = [part for part in parts if part.kind is Kind.REPLICA and part.model == table.model]
     for version, pct in table.weights_pct.items():
         own = [part for part in of_model if part.version == version]
@@ -103,7 +104,7 @@ def _lost(parts: Sequence[Part], table: TrafficTable) -> Iterator[_Lost]:
 
 
 def _unanswered(silent: Iterable[_Lost]) -> str:
-    """Return whose users get no answers, and of which models only a share of the requests gets none."""
+    """Return the words that say which models give no answers, and which give none to a share of the requests."""
     shares_pct: dict[str, float] = {}
     for one in silent:
         shares_pct[one.model] = shares_pct.get(one.model, 0.0) + one.pct

@@ -1,5 +1,5 @@
-"""The way forward: how each phase reads the facts. Only passes take a release on, or a person's command to its next
-step, and never after its deadline; only passes promote."""
+"""The way forward: what each phase does with the facts. A release goes on only when its gates pass, or when a person
+orders its next step, and never to more users after its deadline; only passes promote."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -34,18 +34,19 @@ from gates.verdict import Stage
 
 BEFORE_EXPOSURE = (Stage.PREFLIGHT, Stage.SUITE, Stage.SHADOW)
 _OF_ROUTES: Final = frozenset({Source.TRAFFIC, Source.ROUTING})
-_STOPPING: Final = _OF_ROUTES | {Source.DEPLOYMENTS, Source.GATES}  # whatever the gates say
+_STOPPING: Final = _OF_ROUTES | {Source.DEPLOYMENTS, Source.GATES}  # without these nothing goes on, even if gates pass
 BEFORE_PROMOTION = (*BEFORE_EXPOSURE, Stage.LIVE)
 _STEPPING: Final = frozenset({Phase.SHADOW, Phase.CANARY})
 
 
 def advance(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """The events by which the release goes on, or settles at its deadline; none while it waits."""
+    """Return the events by which the release goes on, or ends at its deadline; none while it waits."""
     return _by_a_word(release, facts, now_s) or _PHASES[release.phase](release, facts, now_s)
 
 
 def _by_a_word(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """Where a person makes it wait or take its next step: not past what halts every change, nor past its deadline."""
+    """Return the events by which a person pauses the release, resumes it, or takes its next step; none after the
+    deadline. A freeze, a spent error budget or a fault that stops every release allows no step."""
     if release.phase not in _STEPPING or release.purpose is not Purpose.PROMOTE or _past_deadline(release, now_s):
         return ()
     if _frozen(facts) or not _STOPPING.isdisjoint(release.faults):
@@ -65,7 +66,7 @@ def _pending(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Eve
 
 
 def _refusal(release: Release) -> str:
-    """Return what the policy asks of the data plane that it cannot do; empty if it can, or need not."""
+    """Return what the policy needs and the data plane cannot do, in words; empty if nothing is missing."""
     if release.able is None or release.stable is None or release.purpose is Purpose.RESTORE:
         return ""
     return "; ".join(unmet(release.policy, release.able))
@@ -119,7 +120,8 @@ def _first_version(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]
 
 
 def _enter_traffic(release: Release, facts: Sequence[Fact], now_s: float, reason: str) -> tuple[Event, ...]:
-    """Into shadow; if nothing copies requests, users are next, unless something stops that."""
+    """Return the event that enters shadow; if nothing copies requests, the one that enters the canary, or none while a
+    freeze, a spent error budget or a fault stops that."""
     deadline_at_s = now_s + release.policy.deadline_s
     if release.mirrors:
         return (PhaseEntered(Phase.SHADOW, reason, deadline_at_s),)
@@ -130,8 +132,8 @@ def _enter_traffic(release: Release, facts: Sequence[Fact], now_s: float, reason
 
 def _shadow(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
     passed = release.outcome_of(*BEFORE_EXPOSURE) is Outcome.PASS
-    shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # nothing asked of shadow traffic yet is no pass
-    halted = release.purpose is Purpose.PROMOTE and _frozen(facts)  # a rehearsal ends here, and no change comes of it
+    shadowed = release.outcome_of(Stage.SHADOW) is Outcome.PASS  # no verdict on shadow traffic yet is no pass
+    halted = release.purpose is Purpose.PROMOTE and _frozen(facts)  # a rehearsal ends here and changes nothing
     stopped = halted or not _STOPPING.isdisjoint(release.faults) or release.pause is not None
     if not (passed and shadowed) or stopped or _past_deadline(release, now_s):
         return _settle_by_deadline(release, now_s)
@@ -150,7 +152,7 @@ def _canary(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Even
         if outcome is Outcome.PASS:
             return (PhaseEntered(Phase.PROMOTING, "Every required gate passed."),)
         return _settle_by_deadline(release, now_s)
-    if _past_deadline(release, now_s):  # no further exposure of what is not proven by now
+    if _past_deadline(release, now_s):  # no more users for a candidate that has not passed by now
         return _settle_by_deadline(release, now_s)
     following = release.policy.steps[release.step + 1]
     reason = f"{counted(release.step_requests, 'request')} at {step.weight_pct:g} % without a gate failing."
@@ -168,7 +170,7 @@ def _promoting(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
 
 
 def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    if release.purpose is Purpose.RESTORE:  # the traffic is what a person asked for; a name does not undo it
+    if release.purpose is Purpose.RESTORE:  # a person asked for this traffic; an alias elsewhere does not undo it
         surprise = next(iter(only(facts, AliasSurprise)), None)
         if surprise is None or not release.routed:
             return ()
@@ -180,13 +182,13 @@ def _not_promoted_yet(release: Release, facts: Sequence[Fact], now_s: float) -> 
 
 
 def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event, ...]:
-    """The former version ends with probation, so probation lasts until it is known that nobody is answered by that
-    version."""
+    """Return the events that end probation; none while it lasts. The former version stops with probation, so probation
+    lasts until it is confirmed that this version answers nobody."""
     if not _past_deadline(release, now_s) or not release.routed or not _OF_ROUTES.isdisjoint(release.faults):
         return ()
     if is_down(release, facts):
         return _wait_for_candidate(release, now_s)
-    if release.copied_back_pct:  # who no longer runs gets no copies: the table is written without them first
+    if release.copied_back_pct:  # the table must be without copies before the former version stops
         return (PhaseEntered(Phase.PROBATION, release.reason, step=1),)
     breaches = " ".join(verdict.reason for verdict in release.verdicts.values() if verdict.breach)
     found = f"Reported, but held against no version: {breaches}" if breaches else "Nothing spoke against it."
@@ -194,8 +196,8 @@ def _probation(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[E
 
 
 def _wait_for_candidate(release: Release, now_s: float) -> tuple[Event, ...]:
-    """At the deadline a restart by Serin takes nothing back; if it lasts longer than a start may take, a person
-    decides."""
+    """Return the event that holds the release if the candidate, at the end of the phase, has been down for longer than
+    a start may take; none before that: it may be a restart by Serin."""
     if release.deadline_at_s is None or now_s < release.deadline_at_s + release.policy.start_timeout_s:
         return ()
     why = "; ".join(release.faults.values())
@@ -208,7 +210,7 @@ def _rolling_back(release: Release, facts: Sequence[Fact], _: float) -> tuple[Ev
         return (PhaseEntered(ending, release.reason),)
     if not release.routed:
         return ()
-    if not release.champion_moved:  # the registry is caught up before the release comes to rest
+    if not release.champion_moved:  # the alias is moved back before the release ends
         return (PhaseEntered(ending, release.reason),)
     surprise = next(iter(only(facts, AliasSurprise)), None)
     if surprise is None:
@@ -228,7 +230,7 @@ def _held(release: Release, facts: Sequence[Fact], now_s: float) -> tuple[Event,
 
 
 def _settle_by_deadline(release: Release, now_s: float) -> tuple[Event, ...]:
-    """Nothing until the deadline has passed; then what the policy says. Never a promotion."""
+    """Return the event that ends the release after its deadline, as the policy says; none before. Never a promotion."""
     if not _past_deadline(release, now_s):
         return ()
     ending = Phase.HELD if release.policy.on_deadline is OnDeadline.HOLD else Phase.ROLLED_BACK

@@ -1,7 +1,7 @@
-"""The end of a rehearsal: it is judged like any release, and goes no further than shadow.
+"""The end of a rehearsal: a rehearsal is judged like any release, and goes no further than shadow.
 
-Everything that its phase decides passes through here, so that no event takes it to users, and none makes it wait for a
-person.
+Every event that is decided for a rehearsal passes through here, so that none gives its answers to users, and none makes
+it wait for a person.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from controller.core.release import EXPOSED, Phase, Purpose, Release
 
 
 def kept_from_users(release: Release, events: Sequence[Event]) -> tuple[Event, ...]:
-    """Return the events; if those of a rehearsal would lead to users, or to a person, they end it instead."""
+    """Return the events. Events that would expose users to a rehearsal, or hold it for a person, end it instead."""
     if release.purpose is not Purpose.REHEARSE:
         return tuple(events)
     return tuple(_kept(release, event) for event in events)
 
 
 def impossible(release: Release) -> str:
-    """Return why there is nothing to rehearse; empty if there is, or if it is not a rehearsal."""
+    """Return why the rehearsal is not possible, in a sentence; empty if it is, or if the release is no rehearsal."""
     if release.purpose is not Purpose.REHEARSE:
         return ""
     if release.stable is None:

@@ -1,4 +1,4 @@
-"""One release: where it stands and what it knows. Changed only by events (`controller.core.events`)."""
+"""One release: its state, which only events change (`controller.core.events`)."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +15,7 @@ from gates.verdict import Stage, Verdict
 
 
 class Phase(StrEnum):
-    """The phase of a release. Those in ``TERMINAL`` are final; ``HELD`` waits for a person."""
+    """The phase of a release. The phases in ``TERMINAL`` are final; ``HELD`` waits for a person."""
 
     PENDING = "pending"
     PREFLIGHT = "preflight"
@@ -25,9 +25,9 @@ class Phase(StrEnum):
     PROMOTING = "promoting"
     PROBATION = "probation"  # promoted; the former version is warm and late labels still count
     PROMOTED = "promoted"
-    ROLLING_BACK = "rolling_back"  # on the way out, whatever for: `Release.ending` says to which phase
+    ROLLING_BACK = "rolling_back"  # on the way out, for any reason: `Release.ending` is the phase that follows
     ROLLED_BACK = "rolled_back"
-    REJECTED = "rejected"  # never got traffic
+    REJECTED = "rejected"  # failed before it got any traffic
     HELD = "held"
     SUPERSEDED = "superseded"
     ABORTED = "aborted"
@@ -35,19 +35,19 @@ class Phase(StrEnum):
 
 TERMINAL = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.REJECTED, Phase.SUPERSEDED, Phase.ABORTED})
 OBSERVED = frozenset({Phase.SHADOW, Phase.CANARY, Phase.PROBATION})  # evidence is gathered and judged
-SERVED = (Phase.PROMOTED, Phase.PROBATION)  # all users got the candidate's answers
+SERVED = (Phase.PROMOTED, Phase.PROBATION)  # the candidate answers all users
 EXPOSED = frozenset({Phase.CANARY, Phase.PROMOTING, Phase.PROBATION})  # users may get the candidate's answers
 
 
 class Purpose(StrEnum):
-    PROMOTE = "promote"  # a new version, which has to prove itself
+    PROMOTE = "promote"  # a new version, which has to pass its gates
     REHEARSE = "rehearse"  # a version is judged, and no user gets its answers: it ends in shadow at the latest
-    RESTORE = "restore"  # a former version comes back by a person's word: no gates, no steps
+    RESTORE = "restore"  # a former version comes back because a person asks for it: no gates, no steps
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version and what identifies it: the registry's number alone does not, because it can be reused."""
+    """A version and what identifies it. The registry's number alone does not, because a number can be reused."""
 
     number: str
     source_id: str = ""  # the registry's logged model
@@ -56,9 +56,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """The live requests that the gateway dealt in one phase or step, which began at ``since_s``: all of them, and the
-    candidate's. ``doubted``: by how many before these it was last seen to deal otherwise than it was told; 0: it is not
-    in doubt."""
+    """The live requests that the gateway routed in one phase or step, which began at ``since_s`` (unix time): ``total``
+    of them, ``candidate`` to the candidate. ``doubted``: the number of requests, before this phase or step, that last
+    showed shares other than the table's; 0: the gateway is not in doubt."""
 
     since_s: float
     candidate: int = 0
@@ -68,8 +68,8 @@ class Dealt:
 
 @dataclass(frozen=True, slots=True)
 class Cursors:
-    """The places up to which the evidence has been read. Stored together with its look, so that a restart counts
-    nothing twice."""
+    """The places up to which the evidence has been read. They are stored in the transaction of the look that read them,
+    so that nothing is counted twice after a restart."""
 
     counters: dict[str, float] | None = None  # None: not yet read at all
     counters_at_s: float = 0.0
@@ -81,23 +81,23 @@ class Cursors:
     reference_read: bool = False
     worker_restarts: int | None = None  # of the candidate, since the first look
     restarts_before: int | None = None  # of the candidate's deployment, at the first look
-    first_labelled_answer: int | None = None  # the newest ones before the release, as `first_pair` is
+    first_labelled_answer: int | None = None  # these three: the newest before the release, as `first_pair`
     first_label: int | None = None
     first_dispute: int | None = None
-    label_names: dict[str, str] | None = None  # what the looks before took names for
-    label_names_away: dict[str, tuple[int, int]] = field(default_factory=dict)  # of those that mean nothing now
+    label_names: dict[str, str] | None = None  # `NamesRead.aliases` of the looks so far
+    label_names_away: dict[str, tuple[int, int]] = field(default_factory=dict)  # `NamesRead.away`
     least_likely: LeastLikely | None = None  # of the labels that were read
-    gateway: dict[str, float] | None = None  # as the counters, of what users got
+    gateway: dict[str, float] | None = None  # the gateway's counters of what users got, as `counters`
     gateway_at_s: float = 0.0
-    arrived: dict[str, int] = field(default_factory=dict)  # sums that sources are held against each other by
+    arrived: dict[str, int] = field(default_factory=dict)  # sums by which sources are compared with each other
     dealt: Dealt | None = None
-    started_again_s: float | None = None  # at the last look for which a version was, by us
+    started_again_s: float | None = None  # time of the last look before which Serin restarted a version
     watched_slices: tuple[str, ...] | None = None  # chosen once; None: not yet
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A person's order to expose no more users for now."""
+    """A person's order to expose no more users for now. ``since_s``: unix time."""
 
     by: str
     reason: str
@@ -106,8 +106,8 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """The memory of the gates between looks: as they hold it, or as it was stored, until the next look reads it.
-    ``schema`` says how it is written."""
+    """The memory of the gates between looks, either as the gates hold it or as JSON values that the next look reads.
+    ``schema`` is the version of that JSON."""
 
     schema: int
     document: Any  # a `gates.gate_set.GateSetState`, or JSON values as `gates.gate_set.document_of` writes them
@@ -115,41 +115,41 @@ class GateState:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Everything that decides what happens next."""
+    """The state of one release: everything that decides what happens next. Times are unix seconds."""
 
     id: str
     model: str
     purpose: Purpose
     candidate: Version
     stable: Version | None  # None: the model's first version, judged by absolute floors
-    fallback: Version | None  # what a rollback from `stable` would go to, while this release is not promoted
+    fallback: Version | None  # the known good version when the release began: a rollback from `stable` goes there
     policy: ReleasePolicy
     started_at_s: float
     started_by: str
     phase: Phase = Phase.PENDING
     phase_since_s: float = 0.0
     deadline_at_s: float | None = None
-    step: int = 0  # of policy.steps, while in CANARY; 1 at the end of PROBATION, once nothing is to be copied any more
+    step: int = 0  # index into policy.steps in CANARY; 1 at the end of PROBATION, once no more copies are made
     step_requests: int = 0  # the candidate's live requests since the step began
-    routed: bool = False  # users were answered by this phase's traffic table
-    routed_at_s: float | None = None  # since then; None also in the state of an older release of the software
-    champion_moved: bool = False  # the registry's alias points at the candidate because of us
+    routed: bool = False  # users have been answered by this phase's traffic table
+    routed_at_s: float | None = None  # since when; None also in a state that an older version of Serin stored
+    champion_moved: bool = False  # Serin has moved the registry's alias to the candidate
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # the latest of each gate
-    gate_state: GateState | None = None  # of the snapshot alone: no event carries it
+    gate_state: GateState | None = None  # in the snapshot only: no event carries it
     looks: int = 0
     looked_at_s: float | None = None
-    cursors: Cursors = field(default_factory=Cursors)  # of the snapshot alone
-    faults: dict[str, str] = field(default_factory=dict)  # source -> why it could not be read; while it lasts
-    faults_changed_s: dict[str, float] = field(default_factory=dict)  # by source: when one last came, or went
+    cursors: Cursors = field(default_factory=Cursors)  # in the snapshot only
+    faults: dict[str, str] = field(default_factory=dict)  # source -> why it cannot be read now
+    faults_changed_s: dict[str, float] = field(default_factory=dict)  # source -> when its fault last began or ended
     label_sources: tuple[LabelSource, ...] = ()  # as the last look that could read labels found them
-    ending: Phase | None = None  # where ROLLING_BACK leads
-    reason: str = ""  # why the release ended, or is ending, in one sentence
-    blamed: tuple[str, ...] = ()  # gates that failed
-    serving: dict[str, ServingPolicy] = field(default_factory=dict)  # by number: what each version is served with
+    ending: Phase | None = None  # the phase that ROLLING_BACK leads to
+    reason: str = ""  # why the release entered its phase, or is ending, in words
+    blamed: tuple[str, ...] = ()  # the gates that failed
+    serving: dict[str, ServingPolicy] = field(default_factory=dict)  # version number -> the settings it is served with
     origin: Origin | None = None  # of the candidate, once verified; None: its manifest does not say
-    able: TrafficAbilities | None = None  # of the data plane; None: begun when there was only one, which can do all
-    replaced: Version | None = None  # what serves and cannot run, where a person has the candidate take its place
-    pause: Pause | None = None  # until it is resumed, or enters another phase or step
+    able: TrafficAbilities | None = None  # of the data plane; None: not recorded by older versions, can do all
+    replaced: Version | None = None  # the version that cannot run, if the candidate is to take its place
+    pause: Pause | None = None  # until the release is resumed, or enters another phase or step
 
     @property
     def active(self) -> bool:
@@ -161,13 +161,13 @@ class Release:
 
     @property
     def champion(self) -> Version | None:
-        """The version at which the registry's alias stands until this one is promoted."""
+        """The version that the registry's alias points at until the candidate is promoted; None if there is none."""
         return self.stable if self.stable is not None else self.replaced
 
     @property
     def former(self) -> Version | None:
-        """The version that users go back to. Where there is no stable one, a release that took the place of a version
-        gives it back when a person aborts it. One that is held leaves users where they are: that version failed."""
+        """The version that users go back to; None if there is none. A release that replaced a version that cannot run
+        goes back to that version only when it is aborted or rolled back, not when it is held."""
         gives_back = self.phase is Phase.ROLLING_BACK and self.ending in (Phase.ABORTED, Phase.ROLLED_BACK)
         return self.stable if self.stable is not None or not gives_back else self.replaced
 
@@ -188,7 +188,8 @@ class Release:
 
     @property
     def copied_back_pct(self) -> float:
-        """The share of users' requests that is copied to the former version, now that the candidate serves them all."""
+        """The share of users' requests, in percent, that is copied to the former version while the candidate serves
+        them all; otherwise 0."""
         alone = self.phase is Phase.PROMOTING or (self.phase is Phase.PROBATION and self.step == 0)
         alone = alone or (self.phase is Phase.CANARY and self.canary_step.weight_pct >= HUNDRED_PCT)
         if not alone or self.stable is None or self.purpose is not Purpose.PROMOTE:
@@ -197,12 +198,12 @@ class Release:
 
     @property
     def step_over_at_s(self) -> float:
-        """When the least time of the canary step is over, which begins once the warm-up is."""
+        """The unix time at which the canary step's minimum time is over; that time begins after the warm-up."""
         return self.served_since_s + self.policy.warm_up_s + self.canary_step.min_s
 
     @property
     def warm_at_s(self) -> float | None:
-        """When the candidate counts as warm at its share; None if users get none of its answers."""
+        """The unix time from which the candidate counts as warm at its share; None outside canary and probation."""
         if self.phase not in (Phase.CANARY, Phase.PROBATION):
             return None
         started_s = self.cursors.started_again_s
@@ -211,33 +212,34 @@ class Release:
 
     @property
     def had_a_table(self) -> bool:
-        """Return whether, before this was decided, a traffic table sent requests to the candidate, even if only
-        copies."""
+        """Return whether a traffic table has sent the candidate requests, or copies of them, before this release was
+        decided."""
         undecided = self.phase in (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING)
         return undecided and self.purpose is not Purpose.RESTORE and self.stable is not None and self.looks > 0
 
     @property
     def served_since_s(self) -> float:
-        """When users were first answered by the traffic table of this phase or step."""
+        """The unix time at which users were first answered by the traffic table of this phase or step; the beginning of
+        the phase if that time is not known."""
         return self.phase_since_s if self.routed_at_s is None else self.routed_at_s
 
     def served_with(self, version: Version) -> ServingPolicy:
-        """The settings of the version's replicas; the defaults, if the release is older than these settings."""
+        """Return the settings of the version's replicas; the defaults if the release recorded none."""
         return self.serving.get(version.number, ServingPolicy())
 
     def outcome_of(self, *stages: Stage) -> Outcome:
-        """The combined outcome of every gate of these stages that is not advisory."""
+        """Return the combined outcome of all gates of these stages that are not advisory."""
         return combine(v.outcome for v in self.verdicts.values() if v.stage in stages and not v.advisory)
 
 
 def serves_all(release: Release) -> Version | None:
-    """Return the version that serves all users, or all but the canary's; None before the first one was promoted."""
+    """Return the version that serves all users, or all except the canary's; None if no version was ever promoted."""
     return release.candidate if release.phase in SERVED else release.stable
 
 
 def pending_settings(release: Release, policy: ReleasePolicy) -> str:
-    """Return what the policy's serving block says otherwise than what serves, or is about to: ``workers 1 → 2``; empty
-    where nothing waits for the next release."""
+    """Return the differences between the settings in use, or about to be, and the policy's ``serving``, in words:
+    ``workers 1 → 2``. Empty if no change waits for the next release."""
     promotes = release.purpose is Purpose.PROMOTE and release.active
     serves = release.candidate if promotes or release.phase in SERVED else release.stable
     return differences(release.served_with(serves), policy.serving) if serves is not None else ""

@@ -1,7 +1,6 @@
-"""A release that replaces a stable version that cannot run: when it may go on, and how to start one.
+"""A release that replaces a stable version that cannot run: when the release may go on, and how to start one.
 
-Nothing can be compared with a version that gives no answers, so the suites' floors alone judge, as for a first
-version.
+A version that gives no answers cannot be compared with, so only the suites' floors judge, as for a first version.
 """
 
 from collections.abc import Sequence
@@ -15,9 +14,9 @@ _BY_ITSELF: Final = (Condition.FAILING, Condition.FAILED)
 
 
 def may_go_on(release: Release, facts: Sequence[Fact]) -> bool:
-    """Return whether the version that is to be replaced, if any, is seen failing by itself, as far as these facts say.
+    """Return whether these facts show the version to be replaced failing by itself; true if none is to be replaced.
 
-    Once is enough: a version that keeps crashing is up for a moment at each attempt.
+    One sight is enough: a version that keeps crashing is up for a moment at each attempt.
     """
     if release.replaced is None:
         return True
@@ -26,7 +25,7 @@ def may_go_on(release: Release, facts: Sequence[Fact]) -> bool:
 
 
 def waited_for(release: Release, facts: Sequence[Fact]) -> str:
-    """Return what kept preflight from its end; where that is a stable version that does not run, with the way out."""
+    """Return why preflight did not finish, in words; with the way out if the stable version does not run."""
     waiting = "; ".join(release.faults.values()) or "not every replica became ready"
     serving = {fact.version: fact for fact in only(facts, Serving)}
     candidate = serving.get(release.candidate.number)

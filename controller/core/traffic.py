@@ -10,17 +10,17 @@ _ROUNDING_PCT = 1e-6
 
 
 def is_everybody(pct: float) -> bool:
-    """Return whether weights in percent add up to all requests."""
+    """Return whether the percentage is 100, up to rounding."""
     return abs(pct - HUNDRED_PCT) <= _ROUNDING_PCT
 
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Copies ``pct`` percent of what the others serve to ``version``, and as much of what it serves back to the version
-    with the largest weight besides; nobody waits for the answers.
+    """An order to copy ``pct`` percent of the requests that other versions serve to ``version``, and ``pct`` percent of
+    those that ``version`` serves to the other version with the largest weight. Nobody waits for the answers.
 
-    Both ways, so that at 100 % each version carries the whole load at every step: their latencies can be compared, and
-    a candidate is promoted to no load that it has not carried before.
+    Copies go both ways so that at 100 % each version carries the whole load at every step: their latencies can be
+    compared, and the candidate is promoted to a load that it has carried before.
     """
 
     version: str
@@ -33,7 +33,8 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A person moved the traffic without the controller, which must take that up before it writes again."""
+    """A change of the traffic that a person made without the controller. The controller must record the change before
+    it writes again. ``at_s``: unix time."""
 
     reason: str
     by: str
@@ -42,7 +43,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class TrafficTable:
-    """Weights by version, in percent, summing to 100; written whole, in one atomic step.
+    """The weights of a model's versions in percent, which sum to 100. The table is written whole, in one atomic step.
 
     ``generation`` grows by one with each write, whoever writes. ``known_good`` is the version that a rollback goes to
     without asking anybody; ``override`` marks a table that a person wrote without the controller.
@@ -70,15 +71,15 @@ class TrafficTable:
 
     @property
     def needed(self) -> frozenset[str]:
-        """The same, plus the version that a rollback goes to."""
+        """The versions that must run: those that get requests or copies, and the one that a rollback goes to."""
         return self.asked | ({self.known_good} if self.known_good else frozenset())
 
     def share_of(self, version: str) -> float:
-        """The configured share, 0 to 1, of live requests that the version serves."""
+        """Return the share of live requests, 0 to 1, that the table gives to the version."""
         return self.weights_pct.get(version, 0.0) / HUNDRED_PCT
 
     def copied_to(self, version: str) -> str | None:
-        """Return which version gets the copies of what ``version`` serves; None where nobody does."""
+        """Return the version that gets copies of the requests that ``version`` serves; None if there is none."""
         if self.mirror is None:
             return None
         if version != self.mirror.version:
@@ -87,12 +88,12 @@ class TrafficTable:
         return max(others, key=lambda other: self.weights_pct[other], default=None)
 
     def next(self, **changes: object) -> "TrafficTable":
-        """The table that follows this one: the changes, and the generation one higher."""
+        """Return this table with the changes, and with the generation one higher."""
         return replace(self, generation=self.generation + 1, **changes)  # type: ignore[arg-type]
 
     @property
     def nowhere_back(self) -> str:
-        """The reason why a rollback that names no version has nowhere to go. One that is only judged has no users."""
+        """The reason, in words, why a rollback that names no version has nowhere to go."""
         if len(self.weights_pct) > 1:
             return f"{self.model} has no known good version yet"
         by = f", by {self.override.by}" if self.override is not None else ""
@@ -103,23 +104,23 @@ class TrafficTable:
         )
 
     def back(self, to: str, override: "Override") -> "TrafficTable":
-        """The table that follows this one where everybody goes to ``to``, past whoever else writes tables."""
+        """Return the next table, which sends everybody to version ``to`` and is marked with the override."""
         return self.next(weights_pct={to: HUNDRED_PCT}, mirror=None, override=override)
 
 
 class WriteStage(StrEnum):
-    """The way of a table from being written to answering users."""
+    """The stage that a written traffic table has reached in the data plane."""
 
-    WRITTEN = "written"  # it stands where the data plane reads it
-    ACCEPTED = "accepted"  # the data plane has taken it over
-    SERVED = "served"  # users are answered by it
-    REJECTED = "rejected"  # the data plane does not take it
+    WRITTEN = "written"  # the table is where the data plane reads it
+    ACCEPTED = "accepted"  # the data plane has loaded the table
+    SERVED = "served"  # the data plane answers users by the table
+    REJECTED = "rejected"  # the data plane refuses the table
 
 
 @dataclass(frozen=True, slots=True)
 class WriteProgress:
-    """The progress of the table of this generation, the one written last. ``detail``: why it is no further, and by
-    whose fault, in one sentence; empty where it has only just been written."""
+    """The progress of the table written last. ``detail``: why the table has come no further, and whose fault that is,
+    in one sentence; empty if it was written only just now."""
 
     generation: int
     stage: WriteStage
@@ -132,8 +133,9 @@ class WriteProgress:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Somebody changed the stored table past every writer of Serin's. ``digest`` stands for what was found there, empty
-    where it was deleted; ``what`` says so in one sentence, with who it was where that is known."""
+    """A change that somebody made to the stored table without Serin. ``digest`` identifies the table that was found,
+    and is empty if the table was deleted. ``what`` describes the change in one sentence; ``by`` names its author, if
+    known."""
 
     digest: str
     what: str

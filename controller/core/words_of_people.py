@@ -1,6 +1,6 @@
-"""The words of people that a release on its way heeds: to wait where it is, to go on, to take its next step now.
+"""The commands of people to a release in progress: pause, resume, and take the next step now.
 
-None of them promotes: that all users get a version is for the gates alone.
+None of them promotes: only the gates give a version to all users.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from gates.outcome import Outcome
 
 
 def pausing(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    """The event by which the release is paused, or goes on; none where nobody asks, or it is so already."""
+    """Return the event that pauses or resumes the release; none if nobody asks, or if it changes nothing."""
     if release.pause is None and (word := _word(facts, Ask.PAUSE)) is not None:
         return (Paused(word.by, word.reason),)
     if release.pause is not None and (word := _word(facts, Ask.RESUME)) is not None:
@@ -22,8 +22,8 @@ def pausing(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
 
 
 def next_step(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
-    """The event by which the release takes its next step because a person says so; none where nobody does, or no step
-    is left."""
+    """Return the event by which the release takes its next step at a person's command; none without a command, or if no
+    step is left."""
     word = _word(facts, Ask.PROMOTE)
     following = step_after(release)
     if word is None or following is None:
@@ -36,7 +36,7 @@ def next_step(release: Release, facts: Sequence[Fact]) -> tuple[Event, ...]:
 
 
 def step_after(release: Release) -> int | None:
-    """Return the step that follows, by its place in the policy; None where none is left, or it is not on its steps."""
+    """Return the index of the next step in the policy; None if none is left, or outside shadow and canary."""
     following = {Phase.SHADOW: 0, Phase.CANARY: release.step + 1}.get(release.phase)
     return following if following is not None and following < len(release.policy.steps) else None
 
