@@ -1,1 +1,1 @@
-"""The journal: how events are written, read, walked through and chained."""
+"""The journal: how events are written, read, listed and chained."""

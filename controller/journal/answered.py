@@ -1,4 +1,4 @@
-"""The answers that versions gave to suites before, by the digests of both: they need not be asked again."""
+"""The answers that versions gave to suites in earlier releases, so that they need not be asked again."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,12 @@ log = logging.getLogger(__name__)
 
 _RELEASES_READ: Final = 20
 _ENTRIES_READ: Final = 60
-"""Of a release: its suites are judged before its first look."""
+"""The first entries of a release that are read: its suites are judged before its first look."""
 
 
 class AnsweredBefore:
-    """Implements ``Answered`` from the journal: of the model's last releases, the newest that asked the file."""
+    """Implements ``Answered`` from the journal, with the answers of the newest of the model's last releases that asked
+    the file."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -68,7 +69,8 @@ def _is_same(one: Version, other: Version) -> bool:
 
 
 def _by_file(evidence: SuiteEvidence, answers: SuiteAnswers) -> Iterator[tuple[str, Rows]]:
-    """Yield the rows of each file, by its digest; of none where the version gave no probability to one of its cases."""
+    """Yield the digest and the rows of each file. A file is left out if the version gave no probability in one of its
+    cases."""
     names = tuple(evidence.classes[place] for place in answers.classes)
     ends = list(accumulate(file.cases for file in evidence.files))
     for file, end in zip(evidence.files, ends, strict=True):

@@ -1,9 +1,9 @@
-"""The journal's hash chains, one a stream: each hash covers the entry and the one before, so that none can change, go
-or come unseen. What is hashed are bytes as they are stored: SHA-256 and a reader of JSON are all that a check needs.
+"""The journal's hash chains, one for each stream. Each hash covers the entry and the hash before it, so that no entry
+can be changed, removed or added unnoticed. The stored bytes are hashed: a check needs only SHA-256 and a JSON reader.
 
-Chain 2, written now: ``hash`` is the SHA-256 of ``head``, canonical JSON of ``at_s``, ``kind``, ``payload_sha256``,
-``position``, ``previous_hash``, ``schema``, ``sequence`` and ``stream``; so a payload can be taken away and the chain
-holds. Chain 1, of earlier releases of Serin: ``hash`` covers one document with the payload in it.
+Chain 2, written now: ``hash`` is the SHA-256 of ``head``, the canonical JSON of ``at_s``, ``kind``, ``payload_sha256``,
+``position``, ``previous_hash``, ``schema``, ``sequence`` and ``stream``. A payload can therefore be removed without
+breaking the chain. Chain 1, of earlier versions of Serin: ``hash`` covers one document that includes the payload.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from typing import Final
 from controller.errors import PermanentError
 from controller.ports.journal import Entry, RecordedEntry, release_of_stream
 
-GENESIS_HASH: Final = "0" * 64  # what the first entry of a stream follows
+GENESIS_HASH: Final = "0" * 64  # the previous hash of a stream's first entry
 OLD_CHAIN, CHAIN = 1, 2
 
 
 def canonical_json(value: object) -> str:
-    """One text per value: keys sorted, no spaces, floats by their shortest exact form.
+    """Return the only text for the value: keys sorted, no spaces, floats in their shortest exact form.
 
     Raises:
         PermanentError: the value is not JSON; NaN and infinities are not.
@@ -34,13 +34,13 @@ def canonical_json(value: object) -> str:
 
 
 def sha256(text: str) -> str:
-    """SHA-256, in hex, of the text in UTF-8."""
+    """Return the SHA-256, in hex, of the text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def extend(stream: str, *, position: int, after: int, head_hash: str, entries: Iterable[Entry]) -> list[RecordedEntry]:
-    """The entries as they are to be stored: the first follows ``position`` of the journal, and sequence ``after`` of
-    the stream, whose last hash is ``head_hash``."""
+    """Return the entries as they are to be stored. The first one follows ``position`` in the journal and sequence
+    ``after`` in the stream, whose last hash is ``head_hash``."""
     recorded: list[RecordedEntry] = []
     for number, entry in enumerate(entries, start=1):
         text = canonical_json(entry.payload)
@@ -72,11 +72,11 @@ def verify(
     previous_hash: str = GENESIS_HASH,
     limit: int | None = None,
 ) -> None:
-    """Check a stream's chain against its length and its last hash; or the page of at most ``limit`` entries that
-    follows sequence ``after``, whose hash is ``previous_hash``.
+    """Check a stream's chain against its ``length`` and its last hash (``head_hash``). With ``limit``, check the page
+    of at most that many entries after sequence ``after``, whose hash is ``previous_hash``.
 
     Raises:
-        PermanentError: it is broken; the message names the first sequence number that does not fit.
+        PermanentError: the chain is broken; the message names the first sequence number that does not fit.
     """
     previous = previous_hash
     for expected, found in enumerate(recorded, start=after + 1):
@@ -94,9 +94,9 @@ def verify(
 
 
 def is_whole(found: RecordedEntry) -> bool:
-    """Return whether the entry is what its hash says: every byte of it, but for a payload that was thinned out.
+    """Return whether the entry matches its hash in every byte, except a payload that was thinned out.
 
-    Of a thinned entry of the old chain, whose hash needs the payload, the hashes before and after it vouch alone.
+    A thinned entry of chain 1 counts as whole: its hash needs the payload, so only its neighbours' hashes protect it.
     """
     if found.chain == OLD_CHAIN:
         return found.text is None or found.hash == sha256(_old_document(found, found.text))
@@ -124,7 +124,7 @@ def _head(found: RecordedEntry, payload_sha256: object) -> dict[str, object]:
 
 
 def _old_document(found: RecordedEntry, text: str) -> str:
-    """Return what chain 1 hashed: its keys are in order here, and the payload stands in it as it is stored."""
+    """Return the document that chain 1 hashed, with its keys in order and the payload as stored."""
     parts = (
         ("at_s", canonical_json(found.at_s)),
         ("kind", canonical_json(found.kind)),

@@ -1,4 +1,4 @@
-"""Releases and events as JSON values, and back to the same values: what the journal stores."""
+"""The conversion of releases and events to the JSON that the journal stores, and back to equal values."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -31,14 +31,15 @@ Payload = dict[str, Any]
 
 
 def _look_without_memory(payload: Payload) -> Payload:
-    """A look used to hold the gates' memory, and so their deadline, and how far was read."""
+    """Return a look of schema 1 in schema 2: looks used to hold the gates' memory, with their deadline, and the
+    cursors."""
     panel = payload.pop("panel", None) or {}
     payload.pop("cursors", None)
     return {**payload, "deadline_s": panel.get("deadline_s")}
 
 
 def _look_by_parts(payload: Payload) -> Payload:
-    """A look used to tell of half of stable's replicas. One half and the other are two parts."""
+    """Return a look of schema 2 in schema 3: looks used to count half of stable's replicas, which now are two parts."""
     look = dict(payload["look"])
     half, stable = look.pop("stable_half", None), look.get("stable")
     if half is not None and stable is not None:
@@ -47,14 +48,15 @@ def _look_by_parts(payload: Payload) -> Payload:
 
 
 def _less(every: Payload, some: Payload) -> Payload:
-    """Counts of a version without some of them. A scrape may have fallen between two counters: never less than none."""
+    """Return the counts ``every`` without ``some``. No count goes below 0: a scrape may have fallen between two
+    counters."""
     counts = [max(a - b, 0) for a, b in zip(every["latency_counts"], some["latency_counts"], strict=True)]
     requests, errors = (max(every[name] - some[name], 0) for name in ("requests", "errors"))
     return {"requests": requests, "errors": min(errors, requests), "latency_counts": counts}
 
 
-# What held before a key of a policy was there, where its default brings something new. A release goes on by what it
-# began with; a key that has no entry here means by default what was done without it.
+# The values that keep the old behaviour, for policy keys whose defaults changed it: a release keeps the behaviour that
+# it began with. A key without an entry here has a default that changed nothing.
 _BEFORE: Final[Payload] = {
     "warm_up_s": 0.0,
     "probation_mirror_pct": 0.0,
@@ -77,7 +79,7 @@ _KEYS_SINCE: Final = (
 
 
 def _as_it_was(policy: Payload, before: Payload = _BEFORE) -> Payload:
-    """A policy as it was recorded, with what held before the keys that it does not have."""
+    """Return a recorded policy, with the values that keep the old behaviour for the keys that it lacks."""
     held = {
         name: _as_it_was(policy.get(name, {}), value) if isinstance(value, dict) else value
         for name, value in before.items()
@@ -89,13 +91,13 @@ def _as_it_was(policy: Payload, before: Payload = _BEFORE) -> Payload:
 def _started_as_it_was(payload: Payload) -> Payload:
     policy = _as_it_was(payload["policy"])
     gates = policy["gates"]
-    if slices := gates["accuracy_slices"]:  # it was there, and watched no class by its true labels
+    if slices := gates["accuracy_slices"]:  # the gate existed, but watched no class by its true labels
         policy = {**policy, "gates": {**gates, "accuracy_slices": {"truths_max": 0, **slices}}}
     return {**payload, "policy": policy}
 
 
-# What reads a payload of an earlier schema: by kind, the step from schema 1 to 2, from 2 to 3, and so on. An event that
-# changes its fields gets one more step here, and is written in the schema after the last.
+# The readers of earlier schemas: by kind, the step from schema 1 to 2, from 2 to 3, and so on. An event whose fields
+# change gets one more step here, and is written in the schema after the last step.
 READERS: Final[Mapping[str, tuple[Callable[[Payload], Payload], ...]]] = {
     Looked.__name__: (_look_without_memory, _look_by_parts),
     Started.__name__: (_started_as_it_was, _started_as_it_was, _started_as_it_was),
@@ -109,36 +111,36 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 @cache
 def _writer(kind: type) -> TypeAdapter[Any]:
-    """Return the adapter that writes values of the kind. A type that could be None takes this setting, which one of a
-    dataclass alone does not."""
+    """Return the adapter that writes values of the kind. The type is made optional because pydantic takes a config for
+    an optional type, and not for a dataclass."""
     maybe: Any = kind | None
     return TypeAdapter(maybe, config=ConfigDict(ser_json_inf_nan="strings"))
 
 
 def schema_of(kind: str) -> int:
-    """The schema that events of this kind are written in."""
+    """Return the schema in which events of this kind are written."""
     return len(READERS.get(kind, ())) + 1
 
 
 def entry_of(event: Event | Note, at_s: float) -> Entry:
-    """The event as a journal entry: its kind, and its fields as JSON values."""
+    """Return the event as a journal entry: its kind, and its fields as JSON values."""
     kind = type(event).__name__
     return Entry(kind=kind, at_s=at_s, payload=_dump(event), schema=schema_of(kind))
 
 
 def event_of(entry: Entry | RecordedEntry) -> Event:
-    """The event of a release that the entry stands for.
+    """Return the event of a release's entry.
 
     Raises:
-        UnreadableError: this version of Serin cannot: of a kind or a schema that it does not know, or damaged.
-        ValueError: its payload was thinned out.
+        UnreadableError: this version of Serin does not know the kind or the schema, or the payload is damaged.
+        ValueError: the payload was thinned out.
     """
     event: Event = _read(_EVENTS, entry)
     return event
 
 
 def note_of(entry: Entry | RecordedEntry) -> Note:
-    """Return what the entry of another stream tells. Raises as `event_of`."""
+    """Return the note of an entry of another stream. Raises as `event_of`."""
     note: Note = _read(_NOTES, entry)
     return note
 
@@ -167,7 +169,7 @@ def _read(kinds: Mapping[str, Any], entry: Entry | RecordedEntry) -> Any:
 
 
 def record_of(release: Release, sequence: int) -> ReleaseRecord:
-    """The release as the journal stores it beside its entries."""
+    """Return the release as the journal stores it with its entries."""
     return ReleaseRecord(
         release_id=release.id,
         model=release.model,
@@ -184,7 +186,7 @@ def record_of(release: Release, sequence: int) -> ReleaseRecord:
 
 
 def _snapshot(release: Release) -> str:
-    """The release as JSON. What the gates remember has no type that a schema knows: it is put in as what it is."""
+    """Return the release as JSON text. The gates' memory has no type in the schema, so its JSON is inserted as text."""
     text = _writer(Release).dump_json(release, exclude={"gate_state"})
     if (remembered := release.gate_state) is not None:
         held = remembered.document
@@ -194,7 +196,8 @@ def _snapshot(release: Release) -> str:
 
 
 def _remembered(state: GateSetState) -> bytes:
-    """`gates.gate_set.document_of` as JSON. Each gate's own state is written by its type: in half the time."""
+    """Return `gates.gate_set.document_of` as JSON. Each gate's state is written by its own type, which takes half the
+    time."""
     text = _writer(GateSetState).dump_json(state, exclude={"gates"})
     gates = [
         b'%b:{"kind":%b,"state":%b}' % (to_json(name), to_json(type(one).__name__), _json_of(one))
@@ -204,10 +207,10 @@ def _remembered(state: GateSetState) -> bytes:
 
 
 def release_of(record: ReleaseRecord) -> Release:
-    """The release as it was recorded.
+    """Return the release as it was recorded.
 
     Raises:
-        UnreadableError: this version of Serin cannot read it; says which, and the way out.
+        UnreadableError: this version of Serin cannot read it; names the release and the way out.
     """
     try:
         release: Release = _load(Release, _state_of(record))
@@ -216,24 +219,25 @@ def release_of(record: ReleaseRecord) -> Release:
             f"release {record.release_id} of {record.model} was recorded by another version of Serin, and {error}. "
             + (_WHILE_ACTIVE.format(model=record.model) if record.active else _ONCE_OVER)
         ) from error
-    if release.gate_state is None and '"panel"' in record.state:  # what the gates remember used to have no schema
+    if release.gate_state is None and '"panel"' in record.state:  # the gates' memory used to have no schema
         panel = json.loads(record.state).get("panel")
         return replace(release, gate_state=GateState(1, panel)) if isinstance(panel, Mapping) else release
     return release
 
 
 def _state_of(record: ReleaseRecord) -> str:
-    """The recorded state, its policy as it was: a state has no schema that tells how old it is."""
+    """Return the recorded state, with the policy as in `_as_it_was`. Old states are known by missing keys, because a
+    state has no schema number."""
     if all(f'"{key}"' in record.state for key in _KEYS_SINCE):
         return record.state
-    with suppress(ValueError, TypeError, KeyError, AttributeError):  # what it is instead is told by who reads it
+    with suppress(ValueError, TypeError, KeyError, AttributeError):  # a damaged state is reported by `release_of`
         state = json.loads(record.state)
         return json.dumps(_started_as_it_was(state))
     return record.state
 
 
 def _sightings(release: Release) -> list[Sighting]:
-    """Every version of the release that its source tells apart; by its number alone none is known again."""
+    """Return the versions of the release that have a source id; a number alone identifies no version."""
     found: list[Sighting] = []
     for version in (release.stable, release.fallback, release.candidate):
         if version is None or not version.source_id:
@@ -246,18 +250,22 @@ def _sightings(release: Release) -> list[Sighting]:
 
 
 def _dump(value: Any) -> Any:
-    """JSON values. JSON has no NaN and no infinity; evidence that holds one is recorded all the same, as its name."""
+    """Return the value as JSON values. JSON has no NaN and no infinity, so these are written as strings."""
     return json.loads(_json_of(value))
 
 
 def _json_of(value: Any) -> bytes:
-    """JSON, by the value's own type."""
+    """Return the value as JSON, written by its own type."""
     kind: type = type(value)
     return _writer(kind).dump_json(value)
 
 
 def _load(kind: Any, document: Any) -> Any:
-    """From JSON text, or from the values that it stands for."""
+    """Return the value of this kind from JSON text or from JSON values.
+
+    Raises:
+        UnreadableError: the document is no value of this kind.
+    """
     try:
         if isinstance(document, str):
             return _adapter(kind).validate_json(document)

@@ -1,4 +1,4 @@
-"""The note of a model that was told last, of one kind: what holds until another is told."""
+"""The last note of one kind in a model's stream: it is in force until the next one."""
 
 from typing import TypeVar
 
@@ -10,7 +10,8 @@ NoteT = TypeVar("NoteT")
 
 
 def last_told(journal: Journal, model: str, kind: type[NoteT]) -> NoteT | None:
-    """Return it; None where nothing ever was that this version of Serin can read: it is found out and told anew.
+    """Return the model's last note of the kind; None if there is none that this version of Serin can read. The caller
+    then finds out the facts and writes the note again.
 
     Raises:
         SerinError: the journal cannot be read.

@@ -1,4 +1,4 @@
-"""Events outside of releases: what people and the installation do, in the streams of models and of the installation."""
+"""The events outside releases: what people and the installation do, in the streams of models and the installation."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from gates.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """No model change of ``model`` from now on; ``silent``: and nobody is told of it. ``ends_at_s``: when it ends by
-    itself, in unix seconds; None: not."""
+    """A freeze of ``model`` begins. ``silent``: no notices about the model are sent. ``ends_at_s``: unix time at which
+    the freeze ends by itself; None: it does not."""
 
     model: str
     reason: str
@@ -25,7 +25,7 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class FreezeLifted:
-    """``freezes`` were in force until now, and none is any more."""
+    """A person lifted all freezes of the model: ``freezes`` of them."""
 
     model: str
     reason: str
@@ -35,7 +35,7 @@ class FreezeLifted:
 
 @dataclass(frozen=True, slots=True)
 class FreezeEnded:
-    """The time of the freeze that was made ``by`` somebody for this ``reason`` is over. Others may hold the model."""
+    """The freeze that ``by`` made for ``reason`` ended by itself. Other freezes may still hold the model."""
 
     model: str
     reason: str
@@ -44,7 +44,7 @@ class FreezeEnded:
 
 @dataclass(frozen=True, slots=True)
 class CommandDiscarded:
-    """A command came to nothing, and why. Those that a release answers stand in the release's stream."""
+    """A command led to nothing; ``outcome`` says why. Commands that a release answers are in the release's stream."""
 
     command_id: str
     ask: str
@@ -58,33 +58,33 @@ class CommandDiscarded:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRead:
-    """From now on releases of the model begin under this policy."""
+    """The model's policy was read: releases that begin from now on proceed by it."""
 
     policy: ReleasePolicy
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyGone:
-    """No policy is for the model any more: nothing new begins."""
+    """The model has no policy any more: no new release begins."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokenMade:
-    """Somebody may ask at the interface from now on. Never the token itself."""
+    """A token for the controller's interface was made. The note never holds the token itself."""
 
     token_id: str
     name: str
     roles: tuple[str, ...]
-    model: str | None  # the one that its holder may start or stop; None: any
+    model: str | None  # the only model that its holder may change; None: any model
     expires_at_s: float | None  # unix time; None: never
     by: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokensRevoked:
-    """These tokens let nobody in any more."""
+    """These tokens are no longer valid."""
 
     token_ids: tuple[str, ...]
     by: str
@@ -92,7 +92,7 @@ class TokensRevoked:
 
 @dataclass(frozen=True, slots=True)
 class DigestKeyForgotten:
-    """Texts may be digested with another key from now on: digests of before and after match no more."""
+    """The key of text digests was deleted: digests of the same text from before and after do not match."""
 
     reason: str
     by: str
@@ -100,8 +100,8 @@ class DigestKeyForgotten:
 
 @dataclass(frozen=True, slots=True)
 class LooksThinned:
-    """``look`` stands for the looks that were entries ``first`` to ``last`` of the release, ``verdicts`` and
-    ``readings`` are the last that each gate gave there. ``deadline_s``: of the gates, in unix time."""
+    """``look`` stands for the looks in entries ``first`` to ``last`` of the release. ``verdicts`` and ``readings`` are
+    the last of each gate in those entries. ``deadline_s``: the gates' deadline in unix time."""
 
     release_id: str
     first: int
@@ -113,17 +113,17 @@ class LooksThinned:
 
     @property
     def looks(self) -> int:
-        """Return how many looks it stands for."""
+        """Return the number of looks that it stands for."""
         return self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingSet:
-    """From now on so large a share of the model's requests is sampled, and ``reason`` is why, in a part of a sentence.
+    """From now on the share ``ratio`` (0 to 1) of the model's requests is sampled. ``reason``: a part of a sentence.
 
-    ``release_id``: the release that it is kept for until that ends; None: none. ``largest``: the largest share that was
-    asked for since that release was looked at first. ``before``: the least that was asked for before, whose requests
-    may be labelled while the release goes on.
+    ``release_id``: the release for which the share is kept until it ends; None: no release. ``largest``: the largest
+    share since that release's first look. ``before``: the smallest share before, because requests that were sampled at
+    it may get their labels during the release.
     """
 
     model: str
@@ -136,7 +136,8 @@ class SamplingSet:
 
 @dataclass(frozen=True, slots=True)
 class CandidateRefused:
-    """The alias ``candidate`` stands on a version that is never released, and why; "": it does so no more."""
+    """The alias ``candidate`` points at a version that cannot be released; ``reason`` says why. An empty reason: it no
+    longer does."""
 
     model: str
     version: str
@@ -145,7 +146,7 @@ class CandidateRefused:
 
 @dataclass(frozen=True, slots=True)
 class RetrainAsked:
-    """The watch asks for a new version in the place of the one that serves everybody, and why; once a cause."""
+    """The watch asks for retraining of the version that serves everybody; once for each cause."""
 
     model: str
     version: str
@@ -170,5 +171,5 @@ Note = (
 
 
 def stream_of(model: str) -> str:
-    """The stream of what concerns the model; of what concerns any, that of the installation."""
+    """Return the name of the model's stream; for `ANY_MODEL`, that of the installation."""
     return INSTALLATION if model == ANY_MODEL else model_stream(model)

@@ -1,4 +1,4 @@
-"""The journal's record of candidates that are refused: told when one is, and when it is no more."""
+"""The journal's record of refused candidates: one note when a candidate is refused, one when it no longer is."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def refused_now(journal: Journal, model: str) -> CandidateRefused | None:
-    """Return what the alias ``candidate`` of the model stands on though it is refused; None where nothing is told.
+    """Return the last refusal of the version that the model's alias ``candidate`` points at; None if there is none.
 
     Raises:
         SerinError: the journal cannot be read.
@@ -24,12 +24,12 @@ def refused_now(journal: Journal, model: str) -> CandidateRefused | None:
 
 
 class Refusals:
-    """The refusals of one model, each written once. A journal that cannot be written is told at the next round."""
+    """The refusals of one model, each written once. If the journal cannot be written, the next round tries again."""
 
     def __init__(
         self, model: str, journal: Journal, clock: Clock, fence: Callable[[], int | None] = lambda: None
     ) -> None:
-        """``fence`` is what a leader writes with; it may raise as `Journal.note`."""
+        """``fence``: returns the leader's fence; may raise as `Journal.note`."""
         self._model = model
         self._journal = journal
         self._clock = clock
@@ -38,15 +38,15 @@ class Refusals:
         self._is_known = False
 
     def refused(self, version: str, reason: str) -> None:
-        """Write down that the alias stands on the version, and that this is refused, unless it is told already."""
+        """Record that the alias points at the version and that the version is refused, unless that is recorded."""
         found = CandidateRefused(self._model, version, reason)
         if self._last() != found:
             log.warning("model %s: the candidate, version %s, is refused: %s", self._model, version, reason)
             self._write(found)
 
     def stands(self, number: str | None, *, accepted: bool) -> None:
-        """Take it back if the alias stands elsewhere, on the version of this number ("": on none, None:
-        not known), or what it stands on is ``accepted``."""
+        """Take back the recorded refusal if the alias now points at another ``number`` ("": at none; None: not known),
+        or if the version that it points at is ``accepted``."""
         told = self._last()
         if told is not None and (accepted or number not in (None, told.version)):
             self._write(CandidateRefused(self._model, told.version, ""))

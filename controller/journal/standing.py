@@ -11,11 +11,11 @@ from controller.ports.journal import RecordedEntry, release_of_stream, summary_s
 
 
 def told_of(entry: RecordedEntry) -> Event | LooksThinned | None:
-    """Return what an entry of a release tells: its event; what stands for it and others, once at the last of them; or
-    nothing, where that is told at a later one.
+    """Return the event of a release's entry. For a thinned group of entries, return the summary at its last entry, and
+    None at the others.
 
     Raises:
-        PermanentError: this version of Serin cannot read it.
+        PermanentError: this version of Serin cannot read the entry.
     """
     if entry.text is not None:
         return event_of(entry)
@@ -25,19 +25,23 @@ def told_of(entry: RecordedEntry) -> Event | LooksThinned | None:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An entry that stands for others, and for which of its release."""
+    """An entry that stands for other entries of a release; ``note`` says for which."""
 
     entry: RecordedEntry
     note: LooksThinned
 
     def covers(self, entry: RecordedEntry) -> bool:
-        """Return whether it stands for the entry."""
+        """Return whether the summary stands for the entry."""
         of_release = summary_stream(release_of_stream(entry.stream)) == self.entry.stream
         return of_release and self.note.first <= entry.sequence <= self.note.last
 
 
 def summary_of(entry: RecordedEntry) -> Summary | None:
-    """Return what the entry stands for; None where it is not what its hash says, or stands for nothing."""
+    """Return the entry as a summary; None if its hash is wrong, or if it is no summary.
+
+    Raises:
+        PermanentError: this version of Serin cannot read the entry.
+    """
     if not chain.is_whole(entry) or entry.kind != LooksThinned.__name__:
         return None
     note = note_of(entry)
@@ -45,10 +49,10 @@ def summary_of(entry: RecordedEntry) -> Summary | None:
 
 
 def stood_for(entry: RecordedEntry, summary: Summary | None) -> RecordedEntry:
-    """The entry, and if it is the last that ``summary`` stands for, that with it.
+    """Return the thinned entry; the last one of its group with the summary.
 
     Raises:
-        PermanentError: it does not stand for the entry: the payload was taken away.
+        PermanentError: the summary does not stand for the entry, so its payload is missing.
     """
     if summary is None or not summary.covers(entry):
         raise PermanentError(

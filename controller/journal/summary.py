@@ -1,5 +1,5 @@
-"""Old looks are thinned out: those in a row, of one hour and of one kind, give way to their sum, which can be judged
-and reported as they were. Their places in the chain stay, and the sum is an event of its own."""
+"""The thinning of old looks: consecutive looks of one hour and one kind are replaced by their sum, which can be judged
+and reported like a look. Their places in the hash chain stay, and the sum is an event of its own."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -15,10 +15,10 @@ SUMMED_S: Final = 3_600.0  # looks of one hour become one
 
 
 def summaries_of(entries: Iterable[RecordedEntry]) -> Iterator[LooksThinned]:
-    """Yield what can stand for looks of one release, given in their order; those that stay as they are give none.
+    """Yield the summaries of a release's entries, which are given in order. Looks that cannot be summed give none.
 
     Raises:
-        PermanentError: this version of Serin cannot read one.
+        PermanentError: this version of Serin cannot read an entry.
     """
     group: list[tuple[RecordedEntry, Looked]] = []
     for entry in entries:

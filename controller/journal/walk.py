@@ -1,4 +1,4 @@
-"""A release's journal from beginning to end, however long it is, a page in memory at a time."""
+"""The journal of a release from beginning to end, with one page in memory at a time."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -9,17 +9,17 @@ PAGE_ENTRIES: Final = 100
 
 
 def walk(journal: Journal, record: ReleaseRecord, *, after: int = 0) -> Iterator[RecordedEntry]:
-    """The entries that the release had at ``record``, those that follow sequence ``after``; with the chain checked.
+    """Yield the release's entries after sequence ``after``, up to those that ``record`` counts, with the chain checked.
 
     Raises:
-        PermanentError: the chain is broken; what came before it was good.
+        PermanentError: the chain is broken; the entries yielded before are good.
     """
     for page in walk_pages(journal, record, after=after):
         yield from page
 
 
 def walk_pages(journal: Journal, record: ReleaseRecord, *, after: int = 0) -> Iterator[Sequence[RecordedEntry]]:
-    """The same entries, as `walk` gives them, some at a time. Raises as `walk`."""
+    """Yield the entries as `walk` does, page by page. Raises as `walk`."""
     while after < record.sequence:
         page = journal.page(record.release_id, after=after, limit=min(PAGE_ENTRIES, record.sequence - after))
         if not page:

@@ -1,1 +1,1 @@
-"""Drive releases: observe, decide, record, execute."""
+"""The loop that drives releases: observe, decide, record, execute."""

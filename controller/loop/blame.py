@@ -1,4 +1,4 @@
-"""The sources that may be to blame when an action fails, and what an error says about the candidate."""
+"""The blame for a failed action: the source at fault, and whether the error counts against the candidate."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ from controller.loop.preflight import package_refused
 from serving.package.artifact import ArtifactError
 from suites.cases import SuiteError
 
-SOURCES: Mapping[type[Action], Source] = {  # what is in question where an action fails in a way that nobody foresaw
+SOURCES: Mapping[type[Action], Source] = {  # the source that is blamed if the error itself names none
     Serve: Source.DEPLOYMENTS,
     Probe: Source.DEPLOYMENTS,
     RunSuites: Source.DEPLOYMENTS,
@@ -42,14 +42,14 @@ SOURCES: Mapping[type[Action], Source] = {  # what is in question where an actio
 }
 
 _SOURCE_OF_ERROR: Mapping[type[Exception], Source] = {
-    SuiteError: Source.SUITES,  # our file, not the candidate, is at fault: it is held, not rejected
+    SuiteError: Source.SUITES,  # our file is at fault, not the candidate: the release is held, not rejected
     ArtifactError: Source.PACKAGES,
 }
 
 
 def _is_of_candidate(release: Release, action: Action) -> bool:
-    """Return whether a permanent failure says something about the candidate. Everything else is stable's problem, or
-    ours."""
+    """Return whether a permanent failure of the action counts against the candidate; otherwise it is stable's problem,
+    or ours."""
     if isinstance(action, Serve | Probe):
         return action.version.number == release.candidate.number
     return isinstance(action, RunSuites)
@@ -58,11 +58,11 @@ def _is_of_candidate(release: Release, action: Action) -> bool:
 def found_by(
     release: Release, action: Action, error: SerinError | ArtifactError | SuiteError | OSError | MemoryError
 ) -> Fact:
-    """Return what an error says. It counts against the candidate only if it is about the candidate and asking again
-    will not help."""
+    """Return the fact that follows from an action's error: `Broken` if the error is about the candidate and asking
+    again will not help, otherwise `Unreachable`."""
     if isinstance(error, TransientError | ConflictError):
         return Unreachable(error.source, str(error))
-    about_us = isinstance(error, RefusedRequestError)  # what we asked was not taken: nothing that the version has done
+    about_us = isinstance(error, RefusedRequestError)  # a refused question is our mistake, not the version's
     if isinstance(error, ArtifactError | PermanentError) and not about_us and _is_of_candidate(release, action):
         verdict = package_refused(error) if isinstance(error, ArtifactError) else None
         return Broken(verdict.reason if verdict else str(error), verdict)

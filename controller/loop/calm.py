@@ -1,5 +1,5 @@
-"""The models that need a turn. Of hundreds of models hardly any does at a given moment: a quick check of each one's
-state, and of whether something is due, leaves a turn to the few that have changed since their last one."""
+"""The models that need a turn. Of hundreds of models only a few do at any moment: a quick check of each model's state,
+and of the time, finds the few in which something has changed or is due."""
 
 import math
 from collections.abc import Mapping
@@ -13,8 +13,9 @@ from controller.ports.runtime import DeploymentStatus
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The model as it can be seen without asking anything. ``wanted``: what the alias ``candidate`` points at.
-    ``edited``: the table is not as Serin wrote it."""
+    """The state of a model that can be seen without waiting for a source. ``running``: its deployments, by version.
+    ``wanted``: the version that the alias ``candidate`` points at. ``edited``: somebody edited the table without
+    Serin."""
 
     table: TrafficTable | None
     running: Mapping[str, DeploymentStatus]
@@ -23,8 +24,8 @@ class Glance:
 
 
 def stands_as_left(release: Release | None, seen: Glance) -> bool:
-    """Return whether the traffic is what the release asks for, exactly what is needed is running, and nothing new is
-    wanted; without a release, what is routed to is what is needed."""
+    """Return whether the traffic table is as the release needs it, exactly the needed versions run, and no other
+    version is wanted. Without a release, the needed versions are those of the traffic table."""
     if not _runs(_needed(release, seen.table), seen.running):
         return False
     if release is None:
@@ -43,8 +44,8 @@ def stands_as_left(release: Release | None, seen: Glance) -> bool:
 
 
 def next_moment_s(release: Release | None, *, after_s: float) -> float:
-    """Return the unix time after ``after_s`` of the next deadline, or of the end of a canary step's minimum time;
-    infinite if there is none."""
+    """Return the unix time of the release's next moment after ``after_s``: its deadline, or the end of a canary step's
+    minimum time; infinity if there is none."""
     if release is None or release.phase not in OBSERVED:
         return math.inf
     moments = [release.deadline_at_s]

@@ -1,4 +1,4 @@
-"""Watch the registry for versions that are to be released. Polling decides; a webhook only makes it faster."""
+"""The watch for versions to be released: polls the registry. A webhook only makes the next poll come earlier."""
 
 import math
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ Aliases = Mapping[str, Mapping[str, str]]  # by model
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The version; None: there is none, or the registry does not answer (``answered``)."""
+    """The registry's answer about a candidate. ``version`` is None if the registry did not answer (``answered``)."""
 
     version: Version | None
     answered: bool = True
 
 
 class CandidatePoller:
-    """The poller of what the alias ``candidate`` points at. The aliases of all models are asked for in one request, at
-    most every ``poll_s``, and less often while the registry does not answer; details of a candidate are asked for model
-    by model. Any thread may ask."""
+    """The poller of the alias ``candidate``. The aliases of all models are read in one request, at most every
+    ``poll_s`` seconds, and every ``away_s`` seconds while the registry does not answer; the details of a candidate are
+    read model by model. Any thread may call."""
 
     def __init__(
         self,
@@ -46,25 +46,26 @@ class CandidatePoller:
         self._poll_s = poll_s
         self._away_s = away_s
         self._lock = Lock()
-        self._models: set[str] = set()  # that were asked after
+        self._models: set[str] = set()  # the models that callers have asked for
         self._aliases: Aliases = {}
-        self._asked: frozenset[str] = frozenset()  # after which models, the last time
-        self._told: frozenset[str] = frozenset()  # of which models the registry has answered
+        self._asked: frozenset[str] = frozenset()  # the models of the last request
+        self._told: frozenset[str] = frozenset()  # the models in the registry's last answer
         self._due_s = -math.inf
-        self._turn = 0  # of asking: what was asked before a hint answers it no more
-        self._due_at_s: dict[str, float] = {}  # when who the candidate is is asked again
+        self._turn = 0  # the number of the request: one begun before a hint does not count as its answer
+        self._due_at_s: dict[str, float] = {}  # model -> when its candidate's details are read again
         self._found: dict[str, Version | None] = {}
         self._refused: dict[str, CandidateRefusedError] = {}
 
     def hint(self) -> None:
-        """The registry is said to have changed: ask again at the next occasion."""
+        """Read the registry again at the next call, because it is said to have changed."""
         with self._lock:
             self._due_s = -math.inf
             self._turn += 1
             self._due_at_s.clear()
 
     def candidate(self, model: str) -> Version | None:
-        """The version under the alias ``candidate``, unless it is the champion already; None while not known.
+        """Return the version under the alias ``candidate``. None if there is none, if it is the champion already, or if
+        it is not known yet.
 
         Raises:
             CandidateRefusedError: the alias points at a version whose source is not allowed.
@@ -103,7 +104,7 @@ class CandidatePoller:
         return found.version
 
     def standing(self, model: str) -> str | None:
-        """The number that the alias ``candidate`` pointed at when it was last read: "": at none; None: not read yet."""
+        """Return the version number that the alias ``candidate`` last pointed at; "": at none; None: not read yet."""
         with self._lock:
             return self._aliases.get(model, {}).get(CANDIDATE, "") if model in self._told else None
 
@@ -112,7 +113,7 @@ class CandidatePoller:
         self._refused.pop(model, None)
 
     def _aliases_at(self, model: str, now_s: float) -> Aliases:
-        """Return what is known by now; asked again once that is due, or the model is one that was never asked after."""
+        """Return the aliases as last read; read again if that is due, or if the model was not in the last request."""
         with self._lock:
             self._models.add(model)
             if now_s < self._due_s and model in self._asked:

@@ -1,4 +1,4 @@
-"""The figures of the version that serves everybody, since it was last looked at: what users got, what it cost."""
+"""The figures of the version that serves everybody, since the last look: errors, latency, error budget and cost."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,14 @@ from gates.stats.burn import burn
 
 _HOUR_S: Final = 3_600.0
 _P95: Final = 0.95
-_P95_REQUESTS_MIN: Final = 20  # fewer have none beyond it
+_P95_REQUESTS_MIN: Final = 20  # fewer requests give no 95th percentile
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One look. What is None is not known; ``troubles`` say why, a sentence each. ``burns``: by the length of the
-    window in seconds, how many times too fast the error budget is spent."""
+    """The figures of one look. None means not known; ``troubles`` say why, one sentence each. ``burns``: the burn rate
+    of the error budget, by the length of the window in seconds. ``cold_ratio``: the share of requests that met a cold
+    start."""
 
     at_s: float
     requests: int | None = None
@@ -32,7 +33,7 @@ class Figures:
 
 @dataclass(slots=True)
 class _Read:
-    """The place up to which the counters of one version were read, in this process."""
+    """The places up to which this process has read the counters of one version."""
 
     version: str
     users: CounterCursor | None = None
@@ -40,14 +41,14 @@ class _Read:
 
 
 class FiguresReader:
-    """Reads the figures of each model since the look before; the first one counts nothing yet."""
+    """The reader of each model's figures since the last look. The first look counts nothing yet."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._read: dict[str, _Read] = {}
 
     def look(self, policy: ReleasePolicy, version: str, at_s: float) -> Figures:
-        """Return the figures of the version. A source that does not answer is named, and the others are reported."""
+        """Return the figures of the version. A source that does not answer is named in ``troubles``."""
         model, troubles = policy.model, list[str]()
         read = self._read.get(model)
         if read is None or read.version != version:
@@ -99,7 +100,8 @@ class FiguresReader:
 
 
 def _percentile(counts: Sequence[int], edges: Sequence[float]) -> float | None:
-    """The upper edge of the bin in which it lies; the last edge, where it lies beyond. None: too few were timed."""
+    """Return the 95th percentile as the upper edge of its bin, or the last edge if it lies beyond that; None if too few
+    requests were timed."""
     total = sum(counts)
     if total < _P95_REQUESTS_MIN or not edges:
         return None

@@ -1,5 +1,6 @@
-"""The watch does not end with the release: every few minutes the version that serves everybody is looked at, from the
-same sources, and retraining is asked for if it has become provably worse, or if what it is asked has drifted."""
+"""The watch over champions, which goes on after releases: every few minutes it looks at the version that serves
+everybody, and asks for retraining if that version is provably worse than before, if answers or texts have drifted, or
+if the version is too old."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -23,14 +24,15 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 300.0
 FIRST_LOOK_S: Final = 10.0
-"""The first interval after a start; each one after it is twice as long, so that people soon see what is known."""
-_IDS_MAX: Final = 200_000  # of samples that are read in one go
+"""The first interval after a start, in seconds. Each later one is twice as long, up to `LOOK_EVERY_S`, so that people
+soon see results."""
+_IDS_MAX: Final = 200_000  # the most sample ids read in one call
 _FIGURES_AT_ONCE: Final = 2  # models whose counters are read in one call, so that no other follower waits long
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The knowledge of one model's champion, as the last look found it."""
+    """The state of one model's champion after the last look."""
 
     watched: Watched
     accuracy: Bounds | None
@@ -40,8 +42,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class WatchPorts:
-    """All that the watch reads and writes. ``fence`` is the leader's, or raises ConflictError where this controller
-    leads no more; ``label_names`` are what sources call a model's classes."""
+    """The ports that the watch uses. ``label_names``: gives the `label_names` of a model's policy. ``fence``: returns
+    the leader's fence; raises ConflictError if this controller no longer leads."""
 
     champions: Champions
     releases: ReleaseLists
@@ -54,8 +56,8 @@ class WatchPorts:
 
 
 class ChampionWatch:
-    """Looks at each model's champion (`controller.subscribers.feed.CatchesUp`). Calls come one at a time; `told` may be
-    asked by any thread."""
+    """The watch over each model's champion (a `controller.subscribers.feed.CatchesUp`). Calls come one at a time; any
+    thread may read `told`."""
 
     name: Final = "champion watch"
 
@@ -65,23 +67,23 @@ class ChampionWatch:
         self._every_s = every_s
         self._figures = FiguresReader(ports.metrics)
         self._due_s = 0.0  # by the monotonic clock
-        self._waiting: list[str] = []  # models whose figures this look still lacks
+        self._waiting: list[str] = []  # models whose figures this look has not read yet
         self._cursor: WatchCursor | None = None
         self._watched: dict[str, Watched] = {}
-        self._is_known = False  # whether those two are what the store says
-        self._rules: dict[str, ReleasePolicy] = {}  # by model, that it was looked at by last
+        self._is_known = False  # whether cursor and watched are what the store has
+        self._rules: dict[str, ReleasePolicy] = {}  # model -> the policy of its last look
         self._told: dict[str, Told] = {}
 
     @property
     def told(self) -> Mapping[str, Told]:
-        """Return what is known, by model."""
+        """Return the state of each model's champion, by model."""
         return dict(self._told)
 
     def catch_up(self) -> None:
-        """Look if it is time to, a little at a time.
+        """Do the next part of a look, if one is due or in progress.
 
         Raises:
-            SerinError: the store or the journal cannot be read or written; nothing is lost by it.
+            SerinError: the store or the journal cannot be read or written. Nothing is lost: a later look reads it.
         """
         if self._waiting:
             for model in self._waiting[:_FIGURES_AT_ONCE]:
@@ -91,7 +93,7 @@ class ChampionWatch:
         now_s = self._ports.clock.monotonic_s()
         if now_s < self._due_s:
             return
-        self._due_s = now_s + self._pause_s  # also after a failure: it is no hurry
+        self._due_s = now_s + self._pause_s  # also after a failure
         self._pause_s = min(2 * self._pause_s, self._every_s)
         if self._take_in():
             self._due_s = now_s
@@ -99,11 +101,11 @@ class ChampionWatch:
             self._waiting = list(self._watched)
 
     def _take_in(self) -> bool:
-        """Take in what came since the last look, and return whether there is more of it."""
+        """Read the samples since the last look, and return whether there are more."""
         ports = self._ports
         if not self._is_known:
             cursor, found = ports.champions.kept()
-            self._cursor = cursor if cursor is not None else self._cursor  # of an empty store nothing is told
+            self._cursor = cursor if cursor is not None else self._cursor  # an empty store has no cursor
             self._watched, self._is_known = dict(found), True
         before = self._cursor if self._cursor is not None else ports.champions.head()
         seen, now_s = ports.champions.seen(before, ids_max=_IDS_MAX), ports.clock.now_s()
@@ -128,8 +130,8 @@ class ChampionWatch:
         return seen.more
 
     def _serving(self, model: str) -> str | None:
-        """Return the version that most users get; while that is not known, the one that was watched last, because what
-        is skipped now is never read again. None if there is none."""
+        """Return the version that most users get; None if there is none. While the traffic table cannot be read, return
+        the version watched last, because samples that are skipped now are never read again."""
         try:
             table = self._ports.traffic.read(model)
         except SerinError as error:
@@ -139,7 +141,7 @@ class ChampionWatch:
         return max(table.weights_pct, key=table.share_of) if table is not None else None
 
     def _of(self, model: str, version: str, now_s: float) -> Watched:
-        """Return what is known about the version: one that comes back continues where it stopped."""
+        """Return the state for the version. A version that comes back continues from its earlier state."""
         known = self._watched.get(model)
         if known is None:
             return Watched(self._new(model, version, now_s))
@@ -185,7 +187,7 @@ class ChampionWatch:
 
 
 def _asking(watched: Watched, policy: ReleasePolicy, now_s: float) -> tuple[Watched, list[Asked]]:
-    """Return what is known once retraining was asked for where there is a cause, and what was asked for."""
+    """Return the state with new causes for retraining added, and the requests for them."""
     champion, counts = watched.champion, dict(watched.asked)
     found = askings(champion, policy.watch, now_s)
     for one in found:

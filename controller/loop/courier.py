@@ -1,5 +1,5 @@
-"""The courier: it takes messages from the queue to their targets, with one thread per target. What hangs or fails there
-delays no round, no rollback and no other target."""
+"""The courier: delivers messages from the queue to their targets, with one thread per target. A target that hangs or
+fails delays no round, no rollback and no other target."""
 
 import logging
 import threading
@@ -22,20 +22,20 @@ BACKOFF_MAX_S: Final = 300.0
 GIVEN_UP_AFTER_S: Final = 86_400.0
 """A notice that could not be delivered for this long is given up."""
 _LAST_MOMENT_S: Final = 1.0
-_PAUSE_MAX_S: Final = 30.0  # of a target that fails, before another of its messages is tried
+_PAUSE_MAX_S: Final = 30.0  # the longest pause before a failing target is tried with another message
 
 
 @dataclass(slots=True)
 class Tally:
-    """The attempts of this process at one target."""
+    """The numbers for one target since this process began: notices delivered, and attempts that failed."""
 
     delivered: int = 0
     failed: int = 0
 
 
 class Courier:
-    """Delivers what is due to the channels, each at least once. ``leads``: whether this controller is the one that does
-    so."""
+    """The deliverer of due messages to the channels, each at least once. ``leads``: whether this controller leads;
+    only the leader delivers."""
 
     def __init__(
         self, queue: NoticeQueue, channels: Sequence[Channel], clock: Clock, leads: Callable[[], bool] = lambda: True
@@ -50,11 +50,11 @@ class Courier:
 
     @property
     def tallies(self) -> Mapping[str, Tally]:
-        """Return the results of the attempts, by target. Any thread may ask."""
+        """Return the tallies, by target. Any thread may call."""
         return self._tallies
 
     def turn(self, channel: Channel) -> float:
-        """Try what is due to the channel, and return after how many seconds to try again."""
+        """Send the messages that are due to the channel, and return the seconds to wait before the next turn."""
         try:
             while self._leads():
                 now_s = self._clock.now_s()
@@ -63,9 +63,9 @@ class Courier:
                     break
                 if not self._delivered(channel, message):
                     return min(backoff_s(self._in_a_row[channel.name]), _PAUSE_MAX_S)
-        except SerinError as error:  # the store does not answer: told by whoever reads it oftener
+        except SerinError as error:  # the store does not answer, which the rounds log
             log.debug("notices to %s wait: %s", channel.name, error)
-        except Exception:  # a defect of ours ends no thread: the target would never be told again
+        except Exception:  # a defect must not end the thread: the target would get no more notices
             log.exception("notices to %s wait: this turn failed", channel.name)
             return _PAUSE_MAX_S
         return POLL_S
@@ -77,7 +77,7 @@ class Courier:
         except UndeliveredError as error:
             self._failed(name, message, str(error), error.again_s)
             return False
-        except Exception as error:  # a defect of ours in one channel ends no thread
+        except Exception as error:  # a defect in one channel must not end the thread
             log.exception("a notice to %s could not be sent", name)
             self._failed(name, message, f"{type(error).__name__}: {error}", None)
             return False
@@ -101,14 +101,14 @@ class Courier:
 
 
 def backoff_s(attempts: int) -> float:
-    """Return how long to wait after so many attempts that failed."""
+    """Return the seconds to wait after this number of failed attempts."""
     return float(min(BACKOFF_FIRST_S * 2.0 ** min(max(attempts - 1, 0), 16), BACKOFF_MAX_S))
 
 
 @contextmanager
 def delivering(courier: Courier, channels: Sequence[Channel]) -> Iterator[None]:
-    """Deliver while the block lasts. At its end a delivery under way has a moment to be marked as done; a thread that
-    hangs at its target does not keep the process from ending."""
+    """Deliver while the block lasts. At its end, deliveries in progress have a second to finish; a thread that hangs at
+    its target does not keep the process from ending."""
     stopping = threading.Event()
 
     def run(channel: Channel) -> None:

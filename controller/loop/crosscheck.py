@@ -1,8 +1,8 @@
-"""The claims of one source, checked against another: no more can have been sampled than was asked.
+"""The check of one source against another: there cannot be more samples than requests.
 
-Sums over the release. What came in up to the look *before* is compared with the requests that were counted up to this
-one, so that a count which is a scrape or two late is no contradiction; and nothing is said within what chance and the
-beginning of a release, when answers of a moment before still come in, make of it.
+Sums over the release are compared: the samples up to the *last* look with the requests counted up to this one, so that
+a count that is a scrape or two late is no contradiction. Differences that chance can make are tolerated, and so are the
+answers from just before the release that arrive at its beginning.
 """
 
 import math
@@ -18,25 +18,25 @@ from serving.contract import REQUEST_ID_HEADER
 from serving.settings import Limits
 
 BEGUN: Final[Mapping[str, int]] = {"mirrored": 0}
-"""The sums at the look that they begin with."""
-_SLACK = 100  # answers: of the moment before the release began
+"""The sums at the first look."""
+_SLACK = 100  # answers from just before the release began
 _SLACK_RATIO = 0.05
 _LOG_CHANCE = math.log(1e6)
 _OF_LIVE: Final = ("texts", "answered", "sampled")
 _OF_COPIES: Final = ("copied ", "copies answered ")
-_TEXTS_MAX = Limits().texts_max  # of a request, as the API has it
+_TEXTS_MAX = Limits().texts_max  # the most texts in one request
 _ELSEWHERE_MIN = 100  # requests
 _UNPAIRED_MIN = 200  # answers
 _PAIRED_RATIO_MIN = 0.5
-_COPIES_MIN = 100  # that are sampled
+_COPIES_MIN = 100  # sampled copies
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The arrivals of the looks of a release so far, by what and version: ``asked 6`` (live requests, by the gateway),
-    ``copied 7`` (mirrored ones), ``answered 6`` (live, by its replicas), ``copies answered 7`` (by those, too),
-    ``texts 6`` (of live ones), ``sampled 6`` (live answers), and ``paired``. ``to pair`` and ``of those paired`` are
-    sums of the stretches in which everything was mirrored."""
+    """The sums over a release's looks so far. Keys hold a version's number. By the gateway: ``asked 6`` (live requests)
+    and ``copied 7`` (mirrored ones). By the replicas: ``answered 6`` (live requests), ``copies answered 7`` and
+    ``texts 6`` (in live requests). By the samples: ``sampled 6`` (live answers) and ``paired``. ``to pair`` and ``of
+    those paired`` cover only the time in which everything was mirrored."""
 
     sums: Mapping[str, int]
 
@@ -48,15 +48,16 @@ class Arrived:
 
     @property
     def begun(self) -> bool:
-        """Return whether every source has said where it stood when the sums began."""
+        """Return whether the sums have begun: every source has answered at one look."""
         return BEGUN.keys() <= self.sums.keys()
 
     def of_pairs(self) -> dict[str, int]:
-        """The sums of what was mirrored, and of what came in for it."""
+        """Return the sums of copies and of pairs."""
         return {name: more for name, more in self.sums.items() if name == "paired" or name.startswith(_OF_COPIES)}
 
     def on_pairs(self, before: "Arrived", *, mirrored: bool) -> "Arrived":
-        """With what has come since ``before`` to be paired, if everything was mirrored since then."""
+        """Return the sums with ``to pair`` and ``of those paired`` increased by what came since ``before``, if
+        everything was mirrored since then."""
         more: dict[str, int] = {}
         if mirrored and before.of("mirrored") and "paired" in self.sums:
             live = [name for name in self.sums if name.startswith("sampled ")]
@@ -65,25 +66,25 @@ class Arrived:
         return Arrived({**self.plus(more).sums, "mirrored": int(mirrored)})
 
     def texts_a_request(self, version: str) -> float:
-        """A request may hold a list of texts; each of its answers is a sample."""
+        """Return the mean number of texts in a live request of the version, at least 1; each text gives one sample."""
         return max(self.of(f"texts {version}") / max(self.of(f"answered {version}"), 1), 1.0)
 
 
 def asked(counts: GatewayCounts) -> dict[str, int]:
-    """Return what a look adds, according to the gateway."""
+    """Return the gateway's part of a look's sums."""
     live = {f"asked {version}": max(arm.requests, counts.sent[version]) for version, arm in counts.live.items()}
     return live | {f"copied {version}": copies for version, copies in counts.copies.items()}
 
 
 def answered(counts: MetricCounts) -> dict[str, int]:
-    """Return what a look adds, according to the replicas."""
+    """Return the replicas' part of a look's sums."""
     texts = {f"texts {version}": sum(used.token_counts) for version, used in counts.usage.items()}
     copies = {f"copies answered {version}": sum(arm.latency_counts) for version, arm in counts.shadow.items()}
     return texts | copies | {f"answered {version}": arm.requests for version, arm in counts.live.items()}
 
 
 def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int]:
-    """Return what a look adds, according to the sampled answers."""
+    """Return the sampled answers' part of a look's sums."""
 
     def number(answers: AnswerCounts) -> int:
         return sum(answers.classes.values())
@@ -91,22 +92,22 @@ def sampled(found: SampleEvidence, stable: str, candidate: str) -> dict[str, int
     live = {f"sampled {stable}": number(found.stable_answers), f"sampled {candidate}": number(found.candidate_answers)}
     if found.paired is None:
         return live
-    asked_again = found.replayed.requests if found.replayed is not None else 0  # past the gateway, of the candidate
+    asked_again = found.replayed.requests if found.replayed is not None else 0  # replays do not pass the gateway
     return live | {"paired": found.paired, f"copies answered {candidate}": -asked_again}
 
 
 def contradictions(
     before: Arrived, now: Arrived, versions: tuple[str, str], *, captured: float, copied: float = 1.0
 ) -> Iterator[Fault]:
-    """Sources that cannot both be right. ``captured``: the largest share of requests whose samples may be among these;
-    ``copied``: the share of live requests that is mirrored.
+    """Yield a fault for each two sources that cannot both be right. ``captured``: the largest share of requests at
+    which the samples may have been taken; ``copied``: the share of live requests that is mirrored.
 
-    It is the controller's own, and no sender's: what a replica that has not heard of it sampled beyond was thinned out
-    as it came in (`controller.api.samples`). So of true answers there are no more than by this share, whoever sampled
-    them, and a sender wins nothing by what it says of its own chance.
+    ``captured`` is the controller's own figure, not a sender's: samples of a replica that used a larger share were
+    thinned out as they arrived (`controller.api.samples`). So there cannot be more true answers than this share allows,
+    and a sender gains nothing by a false inclusion probability.
 
-    The gateway counts a request of a version for which the other one stood in as the first one's: what one was asked
-    and did not answer, the other may have answered.
+    If one version stands in for the other, the gateway counts the request for the version that did not answer. So
+    requests that one version got and did not answer may have been answered by the other.
     """
     passed_on = {
         version: max(now.of(f"asked {other}") - now.of(f"answered {other}"), 0)
@@ -134,8 +135,8 @@ def contradictions(
         for version, requests in live.items()
     ]
     copies, texts = now.of(*(f"copied {version}" for version in versions)), max(map(now.texts_a_request, versions))
-    # Whoever copies a part of the requests may choose it by the same rule as who samples: then of the copies a larger
-    # part is sampled than of the requests.
+    # The gateway may choose the requests to copy by the same rule as replicas choose samples. Then a larger share of
+    # the copies is sampled than of all requests.
     share = min(captured / copied, 1.0) if copied else 1.0
     pairs = _at_most(copies, share, texts)
     if any(name.startswith("copied ") for name in now.sums):  # not every gateway tells them
@@ -159,11 +160,11 @@ def contradictions(
 
 
 def unpaired(before: Arrived, now: Arrived, versions: tuple[str, str]) -> Iterator[Fault]:
-    """Copies whose ids no live request has: of the first of them on, for without pairs nothing is proven in shadow.
+    """Yield a fault if copies do not have the ids of live requests, as soon as this shows: without pairs nothing can be
+    proven in shadow.
 
-    Of copies as large a share is sampled as of live answers, by the same ids. The candidate's, answered up to the look
-    before, are held against the pairs that have come in up to this one; a version that fails to answer its copies says
-    nothing of their ids.
+    Copies are sampled at the same share as live answers, by the same ids. The copies that the candidate answered up to
+    the last look are compared with the pairs up to this one; copies that it failed to answer do not count.
     """
     texts, answered_, sampled_ = (now.of(*(f"{what} {one}" for one in versions)) for what in _OF_LIVE)
     share = min(sampled_ / max(texts or answered_, 1), 1.0)
@@ -178,12 +179,13 @@ def unpaired(before: Arrived, now: Arrived, versions: tuple[str, str]) -> Iterat
 
 
 def _at_most(requests: int, captured: float, texts: float) -> float:
-    """The largest number of samples that so many requests can give, but for a chance of less than one in a million.
+    """Return the largest number of samples that this number of requests gives, except with a probability below one in a
+    million, plus some slack.
 
-    Requests are sampled, each with all of its texts, so few long lists make more of chance than many short ones. How
-    long they are is known by the mean (``texts``) and by what a request may hold: the squares of their lengths sum up
-    to no more than if each were one text or the longest list. Bernstein's inequality (Boucheron, Lugosi and Massart,
-    *Concentration Inequalities*, 2013, theorem 2.10) makes a bound of that.
+    Requests are sampled with all their texts, so a few long lists vary more than many short ones. Of their lengths only
+    the mean (``texts``) and the maximum of one request are known: the sum of their squares is largest if every request
+    has either one text or the longest list. Bernstein's inequality (Boucheron, Lugosi and Massart, *Concentration
+    Inequalities*, 2013, theorem 2.10) gives the bound.
     """
     asked = requests * texts
     longest = min(float(_TEXTS_MAX), 1 + asked - requests)

@@ -1,7 +1,7 @@
-"""The shares of live requests that the gateway dealt, checked against those that were written for it.
+"""The check that the gateway splits live requests by the weights that were written for it.
 
-Requests are dealt one by one, so the candidate's are a binomial part of all of them. The bounds of its true share hold
-at every look at once (`gates.stats.share`): watching all the time makes no false alarm.
+Requests are routed one by one, so the candidate's number is binomial. The bounds of its true share hold at every look
+at once (`gates.stats.share`), so that continuous watching adds no false alarms.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,20 @@ from gates.stats.share import ShareState
 from gates.wording import pct
 
 ALPHA: Final = 1e-6
-"""The chance that a gateway that deals correctly is doubted in one step."""
+"""The probability, in one step, that a gateway that splits requests correctly is doubted."""
 
 _FOLLOWED_S: Final = 2.0
-"""After users were first seen to be answered by the table: for clocks of other machines, and the last worker."""
+"""The seconds after users were first seen to be answered by the table from which requests count: other machines' clocks
+may differ, and the gateway's last worker may be late."""
 
-_STEP_PCT: Final = 0.01  # of weights, where a release is older than what is known of its data plane
+_STEP_PCT: Final = 0.01  # the finest step of weights, for a release that did not record its data plane's
 
 
 def dealt(release: Release, users: GatewayCounts | None) -> Dealt:
-    """Return the sums of the phase or step that stands, with those of one more look. What was counted since a scrape of
-    before its table was served is not of it."""
+    """Return the sums of the current phase or step with the counts of one more look. Counts that began before its
+    traffic table was served are left out."""
     before = release.cursors.dealt
-    # While another table stands there than was written, or nobody can tell, what is dealt is no surprise.
+    # While the stored table differs from the written one, or cannot be read, other shares are no surprise.
     if before is None or before.since_s != release.phase_since_s or Source.TRAFFIC in release.faults:
         before = Dealt(release.phase_since_s)
     if users is None or users.since_s is None or release.stable is None:
@@ -44,10 +45,11 @@ def dealt(release: Release, users: GatewayCounts | None) -> Dealt:
 
 
 def judged(release: Release, seen: Dealt, share: float) -> tuple[Dealt, Sequence[Fault]]:
-    """Return what is kept of the sums, and the fault if the gateway is in doubt.
+    """Return the sums to keep, and the fault if the gateway is in doubt.
 
-    The requests that revealed it are not counted any longer, or it would be in doubt for the rest of the release,
-    however well it deals afterwards. It is trusted again once as many others have been dealt as it was told.
+    The requests that proved the wrong shares are dropped from the sums; otherwise the gateway would stay in doubt for
+    the rest of the release, even if it works correctly again. It is trusted again after the same number of further
+    requests without such proof.
     """
     found = tuple(mismatch(release, seen, share))
     if found:
@@ -61,10 +63,10 @@ def judged(release: Release, seen: Dealt, share: float) -> tuple[Dealt, Sequence
 
 
 def mismatch(release: Release, seen: Dealt, share: float) -> Iterator[Fault]:
-    """Yield the fault if the requests cannot have been dealt by the share (0 to 1) that was written.
+    """Yield a fault if the requests cannot have been split by the written share (0 to 1) of the candidate.
 
-    Requests that are dealt by the hash of a header are not independent draws: a few users with many requests prove
-    nothing.
+    Nothing is proven if requests are routed by the hash of a header: they are not independent, because a few users may
+    send many of them.
     """
     able = release.able
     if not seen.total or release.sticky:

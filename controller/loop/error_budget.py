@@ -1,4 +1,4 @@
-"""Watch how fast each service burns its own error budget: one that burns too fast gets no new version meanwhile."""
+"""The watch over each service's burn rate: a service that burns its error budget too fast gets no new version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ POLL_S: Final = 15.0
 
 @dataclass(slots=True)
 class _Known:
-    """The findings when the service was last asked about. ``rows``: the rows that fire, each with what was said about
-    it."""
+    """The findings of the last request. ``reason``: the sentence about the rows that fire; empty if none does.
+    ``rows``: the rows of the policy's table that fire."""
 
     asked_at_s: float
     reason: str = ""
@@ -25,7 +25,8 @@ class _Known:
 
 
 class ErrorBudget:
-    """The burn of each model's service, asked at most every ``poll_s``: the longest window spans days of samples."""
+    """The burn rate of each model's service. It is read at most every ``poll_s`` seconds, because the longest window
+    spans days of samples."""
 
     def __init__(self, metrics: Metrics, clock: Clock, *, poll_s: float = POLL_S) -> None:
         self._metrics = metrics
@@ -34,10 +35,10 @@ class ErrorBudget:
         self._known: dict[str, _Known] = {}
 
     def overspent(self, policy: ReleasePolicy) -> str | None:
-        """Return why no new version may be released now, in one sentence; None while the budget allows it.
+        """Return why no new version may be released now, in words; None while the budget allows it.
 
-        The sentence stays the same while the same rows of the table fire, with the numbers from the moment when they
-        began to.
+        While the same rows of the table fire, the words and their numbers stay as they were when the rows began to
+        fire.
 
         Raises:
             TransientError: the metrics do not answer.
@@ -50,7 +51,7 @@ class ErrorBudget:
         return self._said(policy)
 
     def is_known(self, policy: ReleasePolicy) -> bool:
-        """Return whether `overspent` answers without asking anybody."""
+        """Return whether `overspent` answers without asking the metrics."""
         if policy.gates.budget is None or not policy.gates.budget.service_windows:
             return True
         known = self._known.get(policy.model)

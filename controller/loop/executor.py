@@ -1,4 +1,4 @@
-"""Carry out the actions that a release needs, and say what was found. One helper per action; each is safe to repeat."""
+"""The execution of a release's actions, which returns facts. Each action has one helper and is safe to repeat."""
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -76,22 +76,23 @@ from suites.cases import SuiteError
 log = logging.getLogger(__name__)
 
 OVERDUE_S: Final = 5.0
-"""A source that has not answered for this long is away."""
+"""A source that has not answered for this long counts as not answering."""
 
-NamesOfLabels = Callable[[str], Mapping[str, str]]  # of a model: what its label sources call classes, as of now
+NamesOfLabels = Callable[[str], Mapping[str, str]]  # model -> the current `label_names` of its policy
 
-_REPLAYS: Final = "replays"  # the threads of nothing else
+_REPLAYS: Final = "replays"  # a pool of jobs for replays only
 _REPLAYED_S: Final = 10.0
-_EARLIER_TOLD: Final = 10  # looks
-"""The length of one stretch of a replay: the last request may be asked this long after shadow has ended."""
+"""The longest stretch of a replay in one job."""
+_EARLIER_TOLD: Final = 10  # the first looks, which are given the findings of earlier releases
 
 _CHANGING: Final = (Serve, Route, MoveChampion, FreezeModel)
-"""What something outside is another for. The fence of the store keeps an old leader from its journal alone."""
+"""The actions that change something outside, which only the leader may do. The store's fence protects only the
+journal from a former leader."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside that a release touches, each behind its port."""
+    """The ports to everything outside that a release uses."""
 
     clock: Clock
     traffic: Traffic
@@ -107,7 +108,7 @@ class World:
 
 
 class Executor:
-    """Performs actions; what went wrong is returned as a fact as well, never raised as an exception."""
+    """The performer of actions. Errors are returned as facts, and never raised."""
 
     def __init__(
         self,
@@ -118,18 +119,18 @@ class Executor:
         leads: Callable[[], bool] = lambda: True,
         earlier: Callable[[str], Sequence[Earlier]] = lambda _model: (),
     ) -> None:
-        """``leads``: whether this controller may change anything now. ``earlier``: of a model, what its releases before
-        found."""
+        """``leads``: whether this controller may change anything now. ``earlier``: gives the findings of a model's
+        earlier releases."""
         self._world = world
         self._leads = leads
         self._jobs = jobs
         self._artifacts = artifacts
         self._names_of_labels = names_of_labels
         self._earlier = earlier
-        self._verified: dict[tuple[str, str, str], Artifact] = {}  # what this process has verified itself
+        self._verified: dict[tuple[str, str, str], Artifact] = {}  # the artifacts that this process has verified
         self._started_again = StartedAgain(world.clock)
         self._replayed: set[str] = set()  # releases whose replay is over
-        self._looked_s: dict[str, float] = {}  # by model, by the monotonic clock: when a look was taken, written or not
+        self._looked_s: dict[str, float] = {}  # model -> monotonic time of its last look, recorded or not
         self._performers: Mapping[type[Action], Callable[[Release, Any], Iterator[Fact]]] = {
             Serve: self._serve,
             Probe: self._probe,
@@ -143,31 +144,31 @@ class Executor:
         }
 
     def execute(self, release: Release, action: Action) -> tuple[Fact, ...]:
-        """Return what was found by carrying out the action, now or in a job that was begun for it earlier."""
-        if isinstance(action, Route | FreezeModel):  # of this machine, and nothing else may come in between
+        """Carry out the action, or take up the result of the job that was begun for it, and return the facts."""
+        if isinstance(action, Route | FreezeModel):  # quick, and nothing else may happen in between
             return self._performed(release, action)
         source = SOURCES[type(action)]
         slot, purpose = self._job_of(release, action)
         ask = partial(self._performed, release, action)
-        if isinstance(action, Replay):  # no round waits for it, and nothing is decided by how it goes
+        if isinstance(action, Replay):  # no round waits for a replay, and no decision follows from its result
             if not isinstance(self._jobs.ask(_REPLAYS, slot, purpose, ask, patience_s=0.0), Running):
-                self._jobs.ask(_REPLAYS, slot, purpose, ask, patience_s=0.0)  # the next stretch, at once
+                self._jobs.ask(_REPLAYS, slot, purpose, ask, patience_s=0.0)  # begin the next stretch at once
             return ()
         found = self._jobs.ask(self._pool_of(release, action), slot, purpose, ask)
         if not isinstance(found, Running):
             return found
         waited_s = self._world.clock.monotonic_s() - found.since_s
-        if waited_s < OVERDUE_S or isinstance(action, RunSuites):  # those have the release's deadline
+        if waited_s < OVERDUE_S or isinstance(action, RunSuites):  # suites may take until the release's deadline
             return (Awaited(source),)
         return Awaited(source), Unreachable(source, f"no answer for {waited_s:.0f} s")
 
     def _job_of(self, release: Release, action: Action) -> tuple[Hashable, Hashable]:
-        """Return what waits for each other, and what a result has to be for to count."""
+        """Return the slot of the action's job, and the purpose that its result must have."""
         model = release.model
         match action:
             case Serve(version) | Probe(version):
                 return (type(action).__name__, model, version.number), (release.id, version)
-            case TakeLook():  # of another phase or after another look it would count what was counted
+            case TakeLook():  # a result from another phase or before another look would count evidence twice
                 standing = (release.phase, release.step, release.phase_since_s, release.looks)
                 return ("look", model), (release.id, *standing)
             case CheckChampion(to, expected) | MoveChampion(to, expected):
@@ -176,19 +177,20 @@ class Executor:
                 return (type(action).__name__, model), release.id
 
     def _pool_of(self, release: Release, action: Action) -> str:
-        """Return whose threads do it: fetching a package waits for the registry, whatever else its replica needs."""
+        """Return the pool of threads for the action. A version whose package must still be fetched has a pool of its
+        own, because it waits for the registry."""
         if isinstance(action, Serve) and self._known(release.model, action.version) is None:
             return Source.PACKAGES
         return Source.SUITES if isinstance(action, RunSuites) else SOURCES[type(action)]
 
     def _performed(self, release: Release, action: Action) -> tuple[Fact, ...]:
         try:
-            if isinstance(action, _CHANGING) and not self._leads():  # it slept, and another one leads since
+            if isinstance(action, _CHANGING) and not self._leads():  # this process slept, and another one leads now
                 return (Unreachable(SOURCES[type(action)], "another controller leads for this database"),)
             return tuple(self._performers[type(action)](release, action))
         except (SerinError, ArtifactError, SuiteError, OSError, MemoryError) as error:
             return (found_by(release, action, error),)
-        except Exception as error:  # a defect must not keep a deadline or a person's word from being decided
+        except Exception as error:  # despite a defect, deadlines and people's commands must be decided
             log.exception("release %s: %s failed", release.id, type(action).__name__)
             return (Unreachable(SOURCES[type(action)], f"{type(error).__name__}: {error}"),)
 
@@ -201,13 +203,19 @@ class Executor:
         yield Serving(status.version, status.condition, status.detail)
 
     def keep_running(self, policy: ReleasePolicy, serving: ServingPolicy, version: Version) -> DeploymentStatus:
-        """Start the version unless it runs. Raises as the ports do."""
+        """Start the version unless it runs, and return its state. Raises as `Artifacts.obtain` and
+        `Deployments.ensure`, but with TransientError in place of the latter's PermanentError."""
         return self._run(policy, serving, version, self._artifact(policy.model, version))
 
     def _run(
         self, policy: ReleasePolicy, serving: ServingPolicy, version: Version, artifact: Artifact
     ) -> DeploymentStatus:
-        """Whatever keeps a process from being started is our problem: what the version itself does is in the status."""
+        """Start the version unless it runs, and return its state, which holds the version's own failures. A process
+        that cannot be started is our problem.
+
+        Raises:
+            TransientError: it could not be started.
+        """
         spec = DeploymentSpec(
             policy.model, artifact.version, policy.objectives_ms, policy.replica, serving, policy.start_timeout_s
         )
@@ -223,7 +231,7 @@ class Executor:
         return status
 
     def _look_again(self, model: str, version: Version) -> None:
-        """The version's files may be gone or damaged: they are verified once more before they are used."""
+        """Have the version's files verified once more before they are used: they may be gone or damaged."""
         self._verified.pop((model, version.number, version.source_id), None)
 
     def _artifact(self, model: str, version: Version) -> Artifact:
@@ -237,7 +245,7 @@ class Executor:
     def _probe(self, release: Release, action: Probe) -> Iterator[Fact]:
         artifact = self._artifact(release.model, action.version)
         verdicts: tuple[Verdict, ...] = ()
-        for url in self._urls(release.model, action.version):  # what goes in is judged on all of its replicas
+        for url in self._urls(release.model, action.version):  # every replica must pass before it gets traffic
             verdicts = judge_replica(
                 artifact.manifest,
                 artifact.version.fingerprint,
@@ -261,16 +269,16 @@ class Executor:
         yield SuitesRun(judge_suite_evidence(evidence, release.policy.gates), evidence)
 
     def _subject(self, release: Release, version: Version) -> Subject | None:
-        """The version at the first of its replicas; None while it is not ready."""
+        """Return the version with the address of its first replica; None while it is not ready."""
         url = next(iter(self._urls(release.model, version)), None)
         return Subject(version, url, digest_of(release.served_with(version))) if url is not None else None
 
     def _urls(self, model: str, version: Version) -> Sequence[str]:
-        """Return where the version is asked questions of ours, which no user waits for, one a replica; none unless all
-        of them are ready.
+        """Return the addresses at which Serin asks the version's replicas its own questions, as shadow traffic; empty
+        unless all replicas are ready.
 
         Raises:
-            TransientError: they would count as live there, since copies have no port of their own.
+            TransientError: a replica has no shadow port, so the questions would count as live traffic.
         """
         status = self._world.deployments.status(model).get(version.number)
         if status is None or not status.ready:
@@ -309,7 +317,7 @@ class Executor:
         if found != wanted or drift is not None:
             wanted = wanted.next()
             traffic.write(wanted, over=drift)
-            if found is not None and found.override is not None:  # which stands in no table any more
+            if found is not None and found.override is not None:  # the new table no longer holds the override
                 yield Overridden(found.override)
         if drift is not None:
             yield EditReplaced(drift.by, drift.what)
@@ -343,7 +351,7 @@ class Executor:
 
     # --- evidence ------------------------------------------------------------------------------------------------
     def look_due_at_s(self, release: Release, now_s: float) -> float:
-        """As `core.actions.look_due_at_s`; of probation, where not every look is written, those count that were not."""
+        """Return `core.actions.look_due_at_s`; in probation, looks that were not recorded count too."""
         before_s = self._looked_s.get(release.model)
         if release.phase is Phase.PROBATION and before_s is not None:
             release = replace(release, looked_at_s=now_s - (self._world.clock.monotonic_s() - before_s))
@@ -364,7 +372,7 @@ class Executor:
             now_s=now_s,
             label_names=self._names_of_labels(release.model),
             users=self._started_again.users(release),
-            # Told again for some looks: a gate that lacks its evidence at the first takes in nothing of it.
+            # Given at several looks: a gate that lacks evidence at the first look does not read the findings there.
             earlier=self._earlier(release.model) if release.looks < _EARLIER_TOLD else (),
         )
         self._started_again.looked(release, elapsed_s)
@@ -387,14 +395,14 @@ class Executor:
             release.policy.gates.labels.chosen_ratio_max,
             release.policy.suites,
         )
-        chance = self._world.sampling.largest(release)  # as of live pairs: each stands for as many requests
+        chance = self._world.sampling.largest(release)  # the same weight as that of live pairs
         for_s = min(release.policy.look_every_s, _REPLAYED_S)
         if not self._world.replays.go_on(order, asked, for_s=for_s, inclusion_probability=chance):
             self._replayed.add(release.id)
         yield from ()
 
     def _known(self, model: str, version: Version | None) -> Manifest | None:
-        """The manifest, where the package has been verified since this controller started."""
+        """Return the manifest; None unless this process has verified the package."""
         key = (model, version.number, version.source_id) if version is not None else None
         artifact = self._verified.get(key) if key is not None else None
         return artifact.manifest if artifact is not None else None

@@ -1,5 +1,5 @@
-"""The rounds over all models. A round sees everything once, then each model is driven by itself: what is slow or hangs
-with one keeps no other from its look, its rollback or its abort."""
+"""The rounds over all models. A round reads commands and freezes once, then handles each model by itself: a model that
+is slow or hangs delays no other model's look, rollback or abort."""
 
 import logging
 import math
@@ -24,15 +24,15 @@ from controller.subscribers.feed import CatchesUp
 log = logging.getLogger(__name__)
 
 _MODELS_MAX: Final = 10_000
-_SURE_S: Final = 10.0  # a turn at least so often, whatever was seen
-_GLANCES: Final = 20  # models that are glanced at in one job
-_STEP_MIN_S: Final = 2.0  # less is a clock that is being kept right
+_SURE_S: Final = 10.0  # each model has a turn at least this often
+_GLANCES: Final = 20  # models that one job checks
+_STEP_MIN_S: Final = 2.0  # smaller steps are ordinary corrections of the clock
 COMMAND_KEPT_S: Final = 86_400.0
-"""A command that is older was meant for other circumstances."""
+"""The age in seconds after which a waiting command is discarded, because circumstances have changed."""
 
 
 class Fleet:
-    """Drives every model that has a policy. One writer: only one of these may run against a journal."""
+    """The driver of every model that has a policy. Only one may write to a journal at a time."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class Fleet:
         followers: Sequence[CatchesUp] = (),
         calm_s: float = 0.0,
     ) -> None:
-        """``policies`` are asked at each round. ``names_of_labels`` are read at each look; without, they are those of
-        the policies. ``calm_s``: how often a model is glanced at of which nothing is in a hurry; 0: each has a turn
-        at each round."""
+        """``policies`` is called in each round. ``names_of_labels`` is called at each look; None: the policies'
+        ``label_names``. ``calm_s``: seconds between two checks of a model with nothing urgent; 0: each model has a turn
+        in each round."""
         self._world = world
         self._books = books
         self._policies = policies
@@ -67,41 +67,42 @@ class Fleet:
         self._offset_s: float | None = None  # of the wall clock from the monotonic one
         self._rounds = 0
         self._calm_s = calm_s
-        self._turned_s: dict[str, float] = {}  # when each had its last turn, by the monotonic clock
+        self._turned_s: dict[str, float] = {}  # model -> monotonic time of its last turn
         self._glanced_s = -math.inf
-        self._noticed: set[str] = set()  # models that do not stand as they were left; written by jobs
-        self._news: tuple[object, ...] = ()  # what concerns every model, as the last round saw it
+        self._noticed: set[str] = set()  # models in which a check found a change; written by jobs
+        self._news: tuple[object, ...] = ()  # the freezes that the last round saw
         self._followers = list(followers)
-        self._told: dict[str, str] = {}  # by follower or model: why it could not go on, so that none is logged twice
-        self.last_round_s = world.clock.now_s()  # when a round last began, or else this was made
+        self._told: dict[str, str] = {}  # follower or model -> its last logged trouble, so that none is repeated
+        self.last_round_s = world.clock.now_s()  # when the last round began; before the first one, when this was made
 
     def _names_of_policy(self, model: str) -> Mapping[str, str]:
         return self._models[model].policy.label_names
 
     @property
     def models(self) -> Collection[str]:
-        """Those that are driven, as they are at any moment."""
+        """The models that are driven now; a live view."""
         return self._models.keys()
 
     def under_way(self) -> Sequence[Release]:
-        """The releases in progress, as the last turn of each model left them. Any thread may ask."""
+        """Return the releases in progress, as the last turn of each model left them. Any thread may call."""
         found = [reconciler.release for reconciler in list(self._models.values())]
         return [release for release in found if release is not None]
 
     def unreadable(self) -> Mapping[str, str]:
-        """Return the models whose release in progress this version of Serin cannot read, each with why and the way out:
-        nothing of them is changed. Any thread may ask."""
+        """Return the models whose release in progress this version of Serin cannot read, with the reason and the way
+        out. Nothing of these models is changed. Any thread may call."""
         found = {model: reconciler.unreadable for model, reconciler in list(self._models.items())}
         return {model: why for model, why in {**self._unreadable, **found}.items() if why}
 
     def follow(self, follower: CatchesUp) -> None:
-        """Let it catch up at each round, beside the models."""
+        """Have the follower catch up in each round, alongside the models."""
         self._followers.append(follower)
 
     def tick(self) -> bool:
-        """Begin one round over every model; whether all could be: a model of which the last round has not ended waits.
+        """Begin one round over every model, and return whether all could begin: a model whose last round has not ended
+        waits.
 
-        What goes wrong with one model is logged and does not stop the others.
+        An error of one model is logged and does not stop the others.
         """
         self._rounds += 1
         self.last_round_s = self._world.clock.now_s()
@@ -123,7 +124,8 @@ class Fleet:
 
     # --- whose turn it is -----------------------------------------------------------------------------------------
     def _in_turn(self, observed: Observed, now_s: float) -> Sequence[tuple[str, Reconciler]]:
-        """Return who has a turn in this round, whoever waited longest first. The others are glanced at now and then."""
+        """Return the models that have a turn in this round, the one that has waited longest first. The others are only
+        checked, every ``calm_s``."""
         news = (observed.freezes, observed.unknown)
         changed, self._news = news != self._news, news
         wall_s = self._world.clock.now_s()
@@ -146,7 +148,7 @@ class Fleet:
         return sorted(turns, key=lambda one: self._turned_s.get(one[0], -math.inf))
 
     def _stirred(self, calm: Sequence[tuple[str, Reconciler]], now_s: float) -> Collection[str]:
-        """Those that do not stand as they were left, by the last glance at each; and those that a glance hangs at."""
+        """Return the models in which the last check found a change, and those whose check has not ended."""
         found = set(self._noticed)
         self._noticed -= found
         if now_s - self._glanced_s < self._calm_s:
@@ -167,7 +169,8 @@ class Fleet:
 
     # --- which models there are -----------------------------------------------------------------------------------
     def _take_in(self, policies: Mapping[str, ReleasePolicy]) -> None:
-        """A model that has a policy is driven by it; one that has none any more is seen to its end and kept running."""
+        """Take in the policies. A model with a policy is driven by it; a model that has lost its policy goes on with
+        its release and is kept running."""
         if self._orphans_known and policies == self._followed:
             return
         for model, policy in policies.items():
@@ -175,7 +178,7 @@ class Fleet:
                 self._models[model].policy = policy
             else:
                 self._models[model] = self._reconciler(policy)
-                self._unreadable.pop(model, None)  # its own turns tell from here on
+                self._unreadable.pop(model, None)  # from here on its reconciler reports this
         if not self._orphans_known:
             self._take_in_orphans()
         for model, reconciler in self._models.items():
@@ -183,8 +186,8 @@ class Fleet:
         self._followed = dict(policies)
 
     def _take_in_orphans(self) -> None:
-        """Take in what is under way or routed to without a policy that can be read: it goes on by the policy that it
-        began with."""
+        """Take in the models that have a release in progress or a traffic table, but no policy that can be read: they
+        go on by the policy of their last release."""
         try:
             under_way = {
                 record.model: record for record in self._books.journal.releases(active=True, limit=_MODELS_MAX)
@@ -201,7 +204,7 @@ class Fleet:
     def _take_in_orphan(self, record: ReleaseRecord) -> None:
         try:
             policy = release_of(record).policy
-        except UnreadableError as error:  # by which policy it would go on is not known: nothing of it is changed
+        except UnreadableError as error:  # its policy is not known, so nothing of this model is changed
             self._unreadable[record.model] = str(error)
             log.warning("model %s has no policy that can be read, and %s", record.model, error)
         else:
@@ -213,7 +216,7 @@ class Fleet:
 
     # --- the time -------------------------------------------------------------------------------------------------
     def _mind_the_clock(self) -> None:
-        """Tell each model of a step of the wall clock since the last round."""
+        """Tell each model if somebody set the wall clock since the last round."""
         offset_s = self._world.clock.now_s() - self._world.clock.monotonic_s()
         before_s, self._offset_s = self._offset_s, offset_s
         if before_s is None or abs(offset_s - before_s) < _STEP_MIN_S:
@@ -235,8 +238,8 @@ class Fleet:
             return Observed(asked, (), f"it is not known whether models are frozen: {error}")
 
     def _freezes(self) -> Iterator[Freeze]:
-        """Yield the freezes in force. One whose time is over holds until that is recorded: then the journal has it
-        before any release goes on."""
+        """Yield the freezes in force. A freeze whose end has passed stays in force until its end is recorded, so that
+        the journal has the end before any release goes on."""
         now_s = self._world.clock.now_s()
         for freeze in self._world.freezes.in_force():
             if not freeze.is_over(now_s) or not self._ended(freeze, now_s):
@@ -251,14 +254,15 @@ class Fleet:
         return True
 
     def _waiting(self) -> Sequence[Command]:
-        """Commands that are still of use; none while the inbox does not answer, which stops no rollback."""
+        """Return the commands to be taken up, and discard those that lead to nothing. Return none while the inbox does
+        not answer; rollbacks by gates go on all the same."""
         taken: list[Command] = []
         now_s = self._world.clock.now_s()
         try:
             waiting = self._books.inbox.waiting()
             unreadable = self.unreadable() if waiting else {}
             for command in waiting:
-                if command.model in unreadable:  # whoever asks is told now, and not when it has waited for a day
+                if command.model in unreadable:  # people are told now, and not after the command has waited for a day
                     self._books.inbox.discard(command.id, unreadable[command.model])
                 elif command.model not in self._models:
                     self._books.inbox.discard(command.id, f"no policy for model {command.model!r}")
@@ -298,7 +302,7 @@ class Fleet:
     def _caught_up(self, follower: CatchesUp) -> None:
         try:
             follower.catch_up()
-        except Exception as error:  # a defect in one who only follows ends no round
+        except Exception as error:  # a defect of a follower must not end a round
             said = str(error) if isinstance(error, SerinError) else f"{type(error).__name__}: {error}"
             if self._told.get(follower.name) != said:
                 self._told[follower.name] = said

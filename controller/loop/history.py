@@ -1,4 +1,4 @@
-"""The service of a model as its earlier releases found it, from the journal."""
+"""The findings of a model's earlier releases about its service, from the journal."""
 
 import logging
 from typing import Final
@@ -13,18 +13,20 @@ from gates.evidence import Earlier
 log = logging.getLogger(__name__)
 
 
-_READ: Final = 10  # releases, of which one may have been promoted by its gates
+_READ: Final = 10  # the newest releases that are searched for one that its gates promoted
 
 
 class History:
-    """Answers from the snapshot that the newest release left that its gates have promoted. Of one that was rolled back,
-    what was found may have been its candidate's doing. Each began with what the ones before it found."""
+    """The findings from the snapshot of the newest release that its gates promoted. Findings of a release that was
+    rolled back may be its candidate's doing, and are not used. Each release began with the findings of earlier ones,
+    so the newest is enough."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     def earlier(self, model: str) -> tuple[Earlier, ...]:
-        """Return what the gates begin with; nothing where there is nothing that this version of Serin can read."""
+        """Return the findings that the gates of the next release begin with; empty if there are none that this version
+        of Serin can read."""
         for summary in self._journal.summaries(model=model, active=False, limit=_READ):
             record = self._journal.release(summary.release_id) if summary.phase == Phase.PROMOTED else None
             try:

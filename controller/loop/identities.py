@@ -1,5 +1,5 @@
-"""The identities by which the journal knows versions: the fingerprint of their first sight, whatever the registry says
-since."""
+"""The identities by which the journal knows versions: the fingerprint of a version's first sight counts, whatever the
+registry says later."""
 
 from dataclasses import replace
 
@@ -10,24 +10,24 @@ from controller.ports.journal import Journal
 
 
 class Identities:
-    """Answers from the journal, each by one look at an index of it."""
+    """The identities of versions, each found by one look-up in an index of the journal."""
 
     def __init__(self, journal: Journal) -> None:
         self._versions = journal
-        self._served: dict[tuple[str, str], tuple[str, ServingPolicy]] = {}  # by which release, and with what
+        self._served: dict[tuple[str, str], tuple[str, ServingPolicy]] = {}  # model, number -> release id, settings
 
     def of(self, model: str, number: str) -> Version:
-        """The version that served last under this number; its number alone where the journal knows no more."""
+        """Return the version that served last under this number; only its number if the journal knows no more."""
         known = self._versions.known(model, number)
         return Version(number) if known is None else Version(number, *known)
 
     def recognised(self, model: str, version: Version) -> Version:
-        """The version as the registry names it, with the fingerprint of its first sight if there was one."""
+        """Return the version with the fingerprint of its first sight; unchanged if there was none."""
         first = self._versions.fingerprint(model, version.number, version.source_id)
         return replace(version, fingerprint=first or version.fingerprint)
 
     def served_with(self, model: str, number: str) -> ServingPolicy:
-        """The settings that the version was promoted with last; the defaults where the journal knows of none."""
+        """Return the settings that the version was last promoted with; the defaults if the journal knows none."""
         newest = self._versions.newest(model, SERVED, version=number)
         if newest is None:
             return ServingPolicy()

@@ -1,5 +1,5 @@
-"""Work that may take long, done beside the rounds. A round asks for it, waits a moment, and takes the result up in a
-later round where it is not there yet: nothing that hangs keeps anything else from being seen to."""
+"""Jobs: work that may take long, done alongside the rounds. A round asks for a job and waits a moment; if the result is
+not there, a later round takes it up. Work that hangs delays nothing else."""
 
 import logging
 from collections import deque
@@ -17,24 +17,25 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 PATIENCE_S: Final = 0.2
-"""The time that all rounds together wait for one job, so that quick work is done in the round that asked for it."""
+"""The seconds that all rounds together wait for one job, so that quick work is done in the round that asked for it."""
 COMPUTING: Final = frozenset({"models", "glances"})
 """The pools whose work is mostly computing, with little waiting."""
 COMPUTING_MAX: Final = 3
-_QUICK_S: Final = 0.03  # what is waited for with a turn in hand
-_TURN_WITHIN_S: Final = 0.75  # several times what one waits for in a fleet of hundreds
+_QUICK_S: Final = 0.03  # a thread keeps its turn while it waits for this long, and then gives it up
+_TURN_WITHIN_S: Final = 0.75  # the longest wait for a turn; several times the usual wait with hundreds of models
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The job has not ended. ``purpose``: what it was begun for."""
+    """A job that has not ended. ``purpose``: the purpose for which it was begun."""
 
     since_s: float  # by the monotonic clock
     purpose: Hashable
 
 
 class Jobs(Protocol):
-    """One job a ``slot`` at a time. ``purpose`` says what it is for: a result that is for something else is dropped."""
+    """The jobs, at most one for each ``slot`` at a time. A result for another ``purpose`` than the one that is asked
+    for is dropped."""
 
     def ask(
         self,
@@ -45,14 +46,15 @@ class Jobs(Protocol):
         *,
         patience_s: float = PATIENCE_S,
     ) -> Result | Running:
-        """The result of the slot's job, begun now unless one runs. Raises what ``work`` raised.
+        """Return the result of the slot's job, which begins now unless one runs; `Running` if it has not ended within
+        ``patience_s`` of its beginning. Raises what ``work`` raised.
 
-        Jobs of one ``pool`` wait for each other's threads: what hangs in one keeps no other pool waiting.
+        Each ``pool`` has threads of its own, so jobs that hang in one pool do not delay another.
         """
 
 
 class InlineJobs:
-    """Implements ``Jobs`` by doing the work at once."""
+    """Implements ``Jobs`` by doing the work at once, in the calling thread."""
 
     def ask(
         self,
@@ -74,23 +76,23 @@ class _Job:
 
 
 class Turns:
-    """Let few threads compute at a time. Python runs one of them at a time anyhow, and each further one that could run
-    takes the interpreter from it in the middle. Whoever waits for long lets another one have its turn meanwhile: what
-    hangs keeps nobody."""
+    """A limit on the threads that compute at the same time. Python runs only one of them at a time anyway, and each
+    further one interrupts it. A thread that waits for long gives up its turn meanwhile, so a thread that hangs keeps
+    nobody from computing."""
 
     def __init__(self, turns: int) -> None:
         self._free = turns
-        self._queue: deque[Lock] = deque()  # each is held until its turn has come
+        self._queue: deque[Lock] = deque()  # a lock for each waiting thread, released when its turn comes
         self._lock = Lock()
         self._mine = local()
 
     @property
     def waiting(self) -> int:
-        """Return how many threads wait for a turn."""
+        """Return the number of threads that wait for a turn."""
         return len(self._queue)
 
     def taken(self, work: Callable[[], Result]) -> Result:
-        """Return what ``work`` does, done in a turn."""
+        """Return the result of ``work``, done in a turn."""
         self._mine.has_one = self._take()
         try:
             return work()
@@ -101,7 +103,7 @@ class Turns:
 
     @contextmanager
     def let_go(self) -> Iterator[None]:
-        """Without a turn, where this thread has one."""
+        """Give up this thread's turn, if it has one, while the block lasts."""
         if not getattr(self._mine, "has_one", False):
             yield
             return
@@ -112,8 +114,8 @@ class Turns:
             self._mine.has_one = self._take()
 
     def _take(self) -> bool:
-        """Return whether it is a turn: not for one who waited long, since who has them may hang at a disk or at a
-        gateway. That one goes on without."""
+        """Wait for a turn, and return whether there was one. After ``_TURN_WITHIN_S`` the thread goes on without one,
+        because the threads that have the turns may hang at a disk or a gateway."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -127,11 +129,11 @@ class Turns:
             if mine in self._queue:
                 self._queue.remove(mine)
                 return False
-        return True  # it was handed on at that moment
+        return True  # the turn came at the last moment
 
     def _give(self) -> None:
-        """To whoever waited longest, and not to whoever is quicker: a thread that ends one turn would begin the next
-        before another one wakes up."""
+        """Give the turn to the thread that has waited longest. Without a queue, the thread that ends a turn would take
+        the next one before another thread wakes up."""
         with self._lock:
             if self._queue:
                 self._queue.popleft().release()
@@ -140,8 +142,7 @@ class Turns:
 
 
 class _Pool:
-    """Threads of one kind of work, and the jobs that have them or wait for one. What asks of one pool waits for no
-    other's lock."""
+    """The threads for one kind of work, and the jobs that run or wait in them. Each pool has a lock of its own."""
 
     def __init__(self, name: str, workers: int) -> None:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
@@ -150,7 +151,8 @@ class _Pool:
         self._closed = False
 
     def job(self, slot: Hashable, purpose: Hashable, work: Callable[[], Any], now_s: float) -> _Job | None:
-        """The slot's job: the one that runs, or whose result is asked for, or a new one; None once closed."""
+        """Return the slot's job: the one that runs or has the result for this purpose, or else a new one; None once the
+        pool is closed."""
         with self._lock:
             known = self._jobs.get(slot)
             if known is not None and (known.purpose == purpose or not known.future.done()):
@@ -176,7 +178,7 @@ class _Pool:
 
 
 class ThreadedJobs:
-    """Implements ``Jobs`` with ``workers`` threads a pool, made as they are needed. Calls may come from any thread."""
+    """Implements ``Jobs`` with up to ``workers`` threads for each pool. Any thread may call."""
 
     def __init__(self, clock: Clock, *, workers: int = 8) -> None:
         self._clock = clock
@@ -198,18 +200,18 @@ class ThreadedJobs:
         threads = self._pools.get(pool) or self._made(pool)
         begun = partial(self._turns.taken, work) if pool in COMPUTING else work
         job = threads.job(slot, purpose, begun, self._clock.monotonic_s()) if threads is not None else None
-        if threads is None or job is None:  # this process ends
+        if threads is None or job is None:  # this process is ending
             return Running(self._clock.monotonic_s(), purpose)
         if job.purpose != purpose:
             return Running(job.since_s, job.purpose)
         waited_s = self._clock.monotonic_s() - job.since_s
         if waited_s < patience_s:
             self._wait(job.future, patience_s - waited_s)
-        if not job.future.done():  # asked once: it may end at any moment, and then has a result or an error of its own
+        if not job.future.done():  # checked only once: the job may end at any moment, with a result or an error
             return Running(job.since_s, purpose)
         try:
             result: Result = job.future.result()
-        except CancelledError:  # this process ends
+        except CancelledError:  # this process is ending
             return Running(job.since_s, purpose)
         except BaseException:
             threads.forget(slot, job)
@@ -228,7 +230,7 @@ class ThreadedJobs:
         return any(pool.busy() for pool in tuple(self._pools.values()))
 
     def close(self) -> None:
-        """Begin nothing more. What is running ends by itself, or with the process."""
+        """Begin no more jobs. Jobs that run end by themselves, or with the process."""
         with self._lock:
             self._closed = True
             for pool in self._pools.values():
@@ -242,7 +244,7 @@ class ThreadedJobs:
 
 
 def wait_for(future: "Future[Any]", within_s: float) -> None:
-    """Until it has ended, for so long at most. `concurrent.futures.wait` takes twice as much of a processor, and rounds
-    wait for several jobs a look."""
+    """Wait until the future has ended, at most ``within_s`` seconds. `concurrent.futures.wait` takes twice the
+    processor time, and rounds wait for several jobs in each look."""
     with suppress(TimeoutError, CancelledError):
         future.exception(within_s)

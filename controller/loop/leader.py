@@ -1,4 +1,4 @@
-"""One controller of a database works at a time; this one leads, or stands by until it may."""
+"""The leadership of this controller: only one controller of a database works at a time, and the others stand by."""
 
 import logging
 import threading
@@ -12,16 +12,16 @@ from controller.ports.leadership import Held, Leadership, Lease
 
 log = logging.getLogger(__name__)
 
-_TURNS: Final = 4  # in a lease: how often a beat is given, or the lease asked for
+_TURNS: Final = 4  # turns in each lease_s: in each one a beat is given, or the lease is asked for
 
 
 def _nothing() -> None:
-    """Nobody waits for it."""
+    """Do nothing: the default callback."""
 
 
 class Leader:
-    """Holds the lease of one controller process, at most once. A controller that has lost it knows too much that is out
-    of date, and ends."""
+    """The holder of the lease for one controller process. A process that has lost the lease never takes it again: its
+    state is out of date, and the process ends."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Leader:
         lease_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``holder``: a name that no other process uses now."""
+        """``holder``: a name that no other process uses at this time."""
         self._leadership = leadership
         self._holder = holder
         self._taken: Callable[[], None] = _nothing
@@ -40,14 +40,14 @@ class Leader:
         self._monotonic = monotonic
         self._turning = threading.Lock()
         self._lease: Lease | None = None
-        self._renewed_s = 0.0  # when the last renewal that was answered was asked for
+        self._renewed_s = 0.0  # when the last successful turn began, by the monotonic clock
         self._over = False
-        self._told = ""  # the last line of the log, so that none comes twice
+        self._told = ""  # the last log line, so that no line is repeated
 
     @contextmanager
     def campaign(self, *, taken: Callable[[], None] = _nothing, lost: Callable[[], None] = _nothing) -> Iterator[None]:
-        """Ask for the lease and keep it, in a thread of its own, while the block lasts; then give it back. ``taken`` is
-        called when the lease is ours, ``lost`` when another has taken it, each by any thread."""
+        """Ask for the lease and renew it, in a thread of its own, while the block lasts; then give it back. ``taken``
+        is called when this process gets the lease, ``lost`` when another has taken it; both from any thread."""
         self._taken, self._lost = taken, lost
         stopping = threading.Event()
         thread = threading.Thread(target=self._run, args=(stopping,), name="leader", daemon=True)
@@ -58,13 +58,13 @@ class Leader:
             stopping.set()
             thread.join()
             if self._lease is not None:
-                with suppress(TransientError):  # then it ends by itself
+                with suppress(TransientError):  # without this the lease runs out by itself
                     self._leadership.release(self._lease)
 
     def leads(self) -> bool:
-        """Return whether this controller may act now. One whose last heartbeat is older than its lease asks first,
-        because it may have slept. While the store does not answer, the leader carries on: nobody can record anything
-        then."""
+        """Return whether this controller may act now. If its last beat is older than ``lease_s``, it asks the store
+        first, because it may have slept. While the store does not answer, the leader goes on: no other controller can
+        take the lease or write then."""
         if self._lease is not None and self._monotonic() - self._renewed_s < self._lease_s:
             return True
         self.turn()
@@ -72,7 +72,7 @@ class Leader:
 
     @property
     def has_lease(self) -> bool:
-        """Return whether this controller had the lease at its last heartbeat, without asking anybody."""
+        """Return whether this controller had the lease at its last turn, without asking the store."""
         return self._lease is not None
 
     def fence(self) -> int:
@@ -86,7 +86,7 @@ class Leader:
         return self._lease.fence
 
     def turn(self) -> None:
-        """Send a heartbeat, or ask for the lease."""
+        """Renew the lease, or ask for it."""
         with self._turning:
             asked_s = self._monotonic()
             try:
@@ -120,6 +120,6 @@ class Leader:
         while not stopping.is_set():
             try:
                 self.turn()
-            except Exception:  # without beats the lease would run out, and nobody would know why
+            except Exception:  # a defect must not end the thread: without beats the lease would run out
                 log.exception("a beat failed")
             stopping.wait(self._lease_s / _TURNS)

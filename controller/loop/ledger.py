@@ -1,8 +1,9 @@
-"""The ledger of a release: the events that it acted on, recorded in the journal, or kept in memory while the journal
-cannot take them.
+"""The ledger of a release: writes the events that the release acts on to the journal, or keeps them in memory while the
+journal cannot be written.
 
-Journal first, except for what exposes nobody (`docs/decisions/0505-back-before-it-is-recorded.md`): what was seen is
-kept until it can be written, and users are rolled back before that is recorded.
+Events are written before they are acted on, with two exceptions that expose no users
+(`docs/decisions/0505-back-before-it-is-recorded.md`): evidence is kept until it can be written, and a rollback does not
+wait for its record.
 """
 
 import logging
@@ -32,14 +33,14 @@ from controller.ports.journal import Journal
 log = logging.getLogger(__name__)
 
 _BACK = frozenset({Phase.ABORTED, Phase.ROLLED_BACK})
-_GATHERED = Looked | FaultNoted | FaultCleared | GatesRestarted | ClockStepped | TrafficConfirmed  # expose nobody
-_UNWRITTEN_MAX = 32  # events; then what was gathered is read again
+_GATHERED = Looked | FaultNoted | FaultCleared | GatesRestarted | ClockStepped | TrafficConfirmed  # expose no users
+_UNWRITTEN_MAX = 32  # events; beyond that they are dropped, and the evidence is read again
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A release and how many entries its journal holds. ``unwritten``: events, each with its time, that the release has
-    acted on but that the journal could not take yet."""
+    """A release and the number of its entries in the journal. ``unwritten``: events, each with its unix time, that the
+    release has acted on and that are not in the journal yet."""
 
     release: Release
     sequence: int
@@ -47,28 +48,29 @@ class Standing:
 
     @property
     def words_taken_up(self) -> frozenset[str]:
-        """Return the ids of commands that were taken up by events that are not written yet."""
+        """Return the ids of the commands that unwritten events have taken up."""
         return frozenset(event.command_id for event, _ in self.unwritten if isinstance(event, CommandTaken))
 
 
 class Ledger:
-    """Writes the events that one model's releases act on."""
+    """The writer of the events that one model's releases act on."""
 
     def __init__(
         self, world: World, journal: Journal, fence: Callable[[], int | None], leads: Callable[[], bool]
     ) -> None:
-        """``fence`` is what a leader writes with, and raises ConflictError where another one leads."""
+        """``fence``: returns the leader's fence; raises ConflictError if another controller leads. ``leads``: whether
+        this controller leads."""
         self._world = world
         self._journal = journal
         self._fence = fence
         self._leads = leads
 
     def append(self, after: Release, sequence: int, events: Sequence[tuple[Event, float]]) -> Standing:
-        """Write the events, each with its time, that lead to ``after``, in one transaction with it.
+        """Write the events, each with its unix time, and the state ``after`` them, in one transaction.
 
         Raises:
-            TransientError: the journal does not take them, or it is not known whether it did.
-            ConflictError: it stands at another sequence, or another controller leads.
+            TransientError: the journal cannot be written, or it is not known whether it was.
+            ConflictError: the stream does not end at ``sequence``, or another controller leads.
         """
         taken_up = [event.command_id for event, _ in events if isinstance(event, CommandTaken) and event.command_id]
         standing = Standing(after, sequence + len(events))
@@ -78,10 +80,11 @@ class Ledger:
         return standing
 
     def record(self, standing: Standing, events: Sequence[Event], found: Sequence[Fact]) -> Standing:
-        """Write what was decided on the facts, and what could not be written before.
+        """Write the events that were decided on the facts ``found``, after those that are unwritten, and return where
+        the release stands now.
 
         Raises:
-            TransientError: the journal cannot take it, and the release may not go on without.
+            TransientError: the journal cannot be written, and the release may not go on without the record.
             ConflictError: as `append`.
         """
         now_s = self._world.clock.now_s()
@@ -95,8 +98,8 @@ class Ledger:
             return Standing(after, standing.sequence, unwritten)
 
     def caught_up(self, standing: Standing) -> Standing:
-        """Write what the journal could not take before, as far as it can now. Raises ConflictError as `append`: it may
-        have written it, and its answer was lost."""
+        """Write the unwritten events if the journal can be written now. Raises ConflictError as `append`, for example
+        because the events were written before and only the answer was lost."""
         try:
             return self.append(standing.release, standing.sequence, standing.unwritten)
         except TransientError as error:
@@ -104,9 +107,9 @@ class Ledger:
             return standing
 
     def _goes_on(self, release: Release, events: Sequence[Event], unrecorded: TransientError) -> bool:
-        """Return whether the release may act on events that the journal cannot take now, for example because the disk
-        is full. Evidence is gathered and judged, and users are rolled back if necessary. If this process ends before
-        they are written, what was gathered is read again, and the table says why it is as it is."""
+        """Return whether the release may act on events that cannot be written now, for example because the disk is
+        full: on evidence, and on a rollback, which is carried out here. If this process ends before they are written,
+        the evidence is read again, and the traffic table holds the reason of the rollback."""
         if all(isinstance(event, _GATHERED) for event in events):
             log.warning("%s: what was seen is kept in memory: %s", release.id, unrecorded)
             return True

@@ -1,4 +1,4 @@
-"""The fields of a look, from what its sources reported."""
+"""The fields of a look, computed from the answers of its sources."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +16,8 @@ _HOUR_S: Final = 3600.0
 
 
 def classes_of(stable: Manifest | None, candidate: Manifest | None) -> tuple[str, ...]:
-    """Return the classes of both versions; none unless both are known, for their order must stay the same from look to
-    look."""
+    """Return the classes of both versions, sorted; empty unless both manifests are known, because the order must stay
+    the same in all looks."""
     if stable is None or candidate is None:
         return ()
     return tuple(sorted({*stable.labels, *candidate.labels}))
@@ -36,7 +36,7 @@ def counted(counts: MetricCounts, stable: str, candidate: str) -> Mapping[str, A
 
 
 def by_users(counts: MetricCounts, stable: str) -> Mapping[str, Any]:
-    """The noise of stable by the users who asked; nothing if it is not known who they are."""
+    """Return the fields with stable's counts by part of its users; empty if the gateway does not tell users apart."""
     parts = counts.users.get(stable, ())
     return {"stable_users": parts, "users_edges_ms": USER_EDGES_MS} if parts else {}
 
@@ -55,8 +55,8 @@ def users_of(
 
 
 def _with_causes(got: ArmCounts, own: ArmCounts | None) -> ArmCounts:
-    """With what made requests fail: the causes that the replicas counted (``own``), and one more for what never reached
-    them."""
+    """Return the gateway's counts with the number of causes of errors: those that the replicas counted (``own``), and
+    one more for requests that never reached a replica."""
     if own is None:
         return replace(got, error_clusters=min(got.errors, 1))
     if own.error_clusters is None:
@@ -66,8 +66,9 @@ def _with_causes(got: ArmCounts, own: ArmCounts | None) -> ArmCounts:
 
 
 def sampled(found: SampleEvidence, labelled: float) -> Mapping[str, Any]:
-    """``labelled``: the least share of requests that labels may be of. A request of before the release was sampled by
-    less, as a rule, and its label may come now: so many of a source's labels meet a sample at the least."""
+    """Return the fields that come from samples. ``labelled``: the smallest share (0 to 1) at which a labelled request
+    may have been sampled. At least this share of a source's labels should meet a sample, even if their requests came
+    before the release, when a smaller share was sampled."""
     sources = (
         replace(one, expected_matched=min(one.expected_matched, labelled * one.settled)) for one in found.label_sources
     )
@@ -105,7 +106,8 @@ def pair_profile(counts: PairCounts | None, classes: Sequence[str]) -> PairProfi
 
 
 def profile(usage: Usage | None, answers: AnswerCounts | None, classes: Sequence[str]) -> Profile:
-    """Answers of a class that neither version has cannot be theirs, and are left out."""
+    """Return one version's profile. Answers with a class that neither version has are left out: they cannot be
+    genuine."""
     used = usage or Usage(replicas=0)
     sampled = answers or AnswerCounts({}, ())
     return Profile(
@@ -125,7 +127,7 @@ def resources(release: Release, counts: MetricCounts, number: str, window: Windo
     answered = sum(sum(arm.latency_counts) for arm in arms if arm is not None)
     limits = release.policy.gates.limits
     price = limits.replica_hour_price if limits is not None else None
-    counted = release.cursors.counters is not None  # the first look counts no requests, so it has no cost either
+    counted = release.cursors.counters is not None  # the first look counts no requests, so it has no cost
     return replace(
         usage.resources,
         restarts=restarts,

@@ -1,4 +1,5 @@
-"""Gather one look from its sources; one that does not answer becomes a fault of the look and keeps its cursor."""
+"""The gathering of one look from its sources. A source that does not answer becomes a fault of the look and keeps its
+cursor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +24,13 @@ from gates.online.slices import unseen_classes
 from gates.verdict import Window
 from serving.package.artifact import TOKENIZER_FILE, Manifest
 
-_IN_STEP = 3.0  # times as late as it is due
+_IN_STEP = 3.0  # a look counts as on time up to this many intervals after the one before
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources that a look is read from. ``captured``: the largest share of requests whose samples may be among
-    them; ``labelled``: the least share of requests that labels may be of."""
+    """The sources that a look is read from. ``captured``: the largest share of requests (0 to 1) at which the samples
+    may have been taken. ``labelled``: the smallest share at which a request whose label comes may have been sampled."""
 
     metrics: Metrics
     samples: Samples
@@ -49,13 +50,17 @@ def look_at(
     users: Users = Users.COUNT,
     earlier: Sequence[Earlier] = (),
 ) -> tuple[Look, Cursors]:
-    """The next look at the release, and where the one after it goes on. A manifest tells the classes and the tokenizer.
+    """Return the next look at the release, and the cursors for the look after it. The manifests give the classes and
+    the tokenizer.
 
-    ``label_names`` are those of today: what a source calls a class is no promise of the release, and may be mended.
-    ``earlier``: what releases before found, for the first looks. ``users``: how what they got is taken. Where it is
-    left out, nor is it counted in the next look: some of it is scraped late.
+    ``label_names``: the current policy's, not the release's, so that a wrong name can be corrected during a release.
+    ``earlier``: the findings of earlier releases, for the first looks. ``users``: how the gateway's counts are used. If
+    they are left out, the next look does not count them either, because some of them are scraped late.
 
-    The window starts where the counted differences start: after an outage of the metrics that is before the last look.
+    The window starts where the counters were last read. After an outage of the metrics that is before the last look.
+
+    Raises:
+        PermanentError: the release has no stable version.
     """
     if release.stable is None:
         raise PermanentError(f"release {release.id} has no stable version to compare with")
@@ -96,7 +101,8 @@ def look_at(
 
 
 def _start_s(release: Release, counts: MetricCounts | None) -> float:
-    """Return where the counted differences start: after an outage of the metrics that is before the last look."""
+    """Return the unix time at which the counters were last read: after an outage of the metrics, before the last
+    look."""
     if counts is not None and release.cursors.counters is not None:
         return release.cursors.counters_at_s
     return release.looked_at_s or release.phase_since_s
@@ -104,7 +110,7 @@ def _start_s(release: Release, counts: MetricCounts | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Answers of the sources; None for one that gave none."""
+    """The answers of the sources; None for a source that did not answer."""
 
     counts: MetricCounts | None
     users: GatewayCounts | None
@@ -119,7 +125,7 @@ def _evidence(
     classes: tuple[str, ...],
     stable: Manifest | None,
 ) -> dict[str, Any]:
-    """Return what was reported, as fields of a look."""
+    """Return the fields of the look that come from the sources' answers."""
     release, arms, counts, found = reading.release, reading.versions, told.counts, told.samples
     both_ways = release.mirrors_both_ways
     fields: dict[str, Any] = {}
@@ -147,7 +153,8 @@ def _evidence(
 
 
 class _Reading:
-    """Asks the sources, one after the other, and moves the cursors of those that answered."""
+    """The reading of one look: asks one source after the other, moves the cursors of those that answer, and collects
+    the faults."""
 
     def __init__(self, sources: Sources, release: Release, now_s: float) -> None:
         if release.stable is None:
@@ -163,7 +170,7 @@ class _Reading:
         self.labelled = sources.labelled
 
     def no_classes(self) -> SampleEvidence | None:
-        """Nothing is read, because it is not known which names are classes, and each label is read only once."""
+        """Note that no samples are read: each label is read only once, and the classes are not known yet."""
         reason = "the packages of both versions are not verified yet, so their classes are not known"
         self.faults += [Fault(LABELS, reason), Fault(PREDICTIONS, reason)]
         return None
@@ -188,7 +195,8 @@ class _Reading:
         return counts
 
     def users(self, taken: Users) -> GatewayCounts | None:
-        """Nothing if it is left out, and the next look begins to count: that users got no answers now was our doing."""
+        """Return what users got, as the gateway counted it; None if the counts are left out or not available. After
+        they were left out, the next look begins to count afresh: missing answers were our doing."""
         before = self.cursors
         if taken is Users.LEFT_OUT:
             self.cursors = replace(before, gateway=None, started_again_s=self._now_s)
@@ -214,12 +222,12 @@ class _Reading:
     def cross_check(
         self, counts: MetricCounts | None, users: GatewayCounts | None, found: SampleEvidence | None, *, mirrored: bool
     ) -> None:
-        """Compare what the sources have reported so far. What one did not report comes with a later look.
+        """Compare the sums of what the sources have reported so far, and add faults if they contradict each other.
 
-        The sums begin with one look, the first that every source told. After a gap, in which Envoy may have begun anew
-        unseen, those of live requests begin again: what came in before is of requests that they do not have. Those of
-        pairs go on, for nothing is mirrored during a hold. While versions are started again by us it is: what came in
-        then has no count of the gateway's, and all sums begin again.
+        The sums begin at the first look at which every source answered. After a gap, in which the gateway may have
+        restarted unseen, the sums of live requests begin again, because they would lack requests. The sums of pairs go
+        on, because nothing is mirrored while a release is held. While Serin restarts versions, requests are mirrored
+        but not counted, so all sums begin again.
         """
         if self.cursors.gateway is None or self.cursors.counters is None:
             self.cursors = replace(self.cursors, arrived={})
@@ -243,16 +251,16 @@ class _Reading:
             self.faults += crosscheck.contradictions(before, now, self.versions, captured=captured, copied=copied)
 
     def dealt(self, users: GatewayCounts | None, share: float) -> None:
-        """Check the share that the gateway dealt against the one that was written: a difference says something about
-        the gateway, and nothing about the candidate."""
+        """Check the shares that the gateway served against the written ones. A difference is a fault of the gateway,
+        and says nothing about the candidate."""
         kept, faults = dealing.judged(self.release, dealing.dealt(self.release, users), share)
         self.cursors = replace(self.cursors, dealt=kept)
         self.faults += faults
 
     @property
     def warming(self) -> bool:
-        """Return whether any of what this look counts was served while a version warmed up. Replicas and the gateway
-        may have been read at different times before."""
+        """Return whether any answer that this look counts was given while a version warmed up. The counts of replicas
+        and of the gateway may begin at different times."""
         warm_at_s = replace(self.release, cursors=self.cursors).warm_at_s
         before = self.release.cursors
         since_s = [self.release.looked_at_s or self.release.phase_since_s]
@@ -262,14 +270,14 @@ class _Reading:
 
     @property
     def _in_step(self) -> bool:
-        """Return whether the look before was taken when it was due: not after a hold, while which nothing is
+        """Return whether the last look was taken on time. It was not if the release was held, when nothing is
         mirrored."""
         since_s = self.release.looked_at_s
         return since_s is not None and self._is_recent(since_s)
 
     @property
     def _gateway_in_step(self) -> bool:
-        """Return whether the gateway was read when it was due: of a longer time, not every sample is."""
+        """Return whether the gateway was last read on time. After a longer time not every sample is there."""
         before = self.release.cursors
         return before.gateway is not None and self._is_recent(before.gateway_at_s)
 
@@ -278,7 +286,8 @@ class _Reading:
         return self._now_s - at_s < _IN_STEP * self.release.policy.written_every_s(probation=probation)
 
     def samples(self, counts: MetricCounts | None, names: LabelNames) -> SampleEvidence | None:
-        """The reference is read once, as soon as its bins are known."""
+        """Return the samples since the last look; None if the store does not answer. The reference, answers from before
+        the release, is read once, as soon as its bins are known."""
         before, samples, model = self.cursors, self._sources.samples, self.release.model
         settled_before_s = self._now_s - self.release.policy.gates.labels.unmatched_grace_s
         try:
@@ -314,7 +323,8 @@ class _Reading:
         return found
 
     def _watched(self, samples: Samples) -> tuple[str, ...]:
-        """Return the slices that are watched without being named: chosen once, by stable's recent answers."""
+        """Return the slices that are watched although the policy does not name them; they are chosen once, from
+        stable's recent answers."""
         policy = self.release.policy.gates.accuracy_slices
         if policy is None:
             return ()
@@ -331,11 +341,11 @@ class _Reading:
         return samples.reference(self.release.model, self.versions[0], cursor, since_s=since_s, token_edges=token_edges)
 
     def restarts(self, number: str) -> int | None:
-        """Return the restarts of the replica by whoever keeps it running, and of its workers by itself, since the first
-        look."""
+        """Return the number of restarts of the version's replicas and of their workers since the first look; None if it
+        is not known."""
         try:
             status = self._sources.deployments.status(self.release.model).get(number)
-        except TransientError:  # said by what keeps it running; for this look the number is not known
+        except TransientError:  # reported when the version is kept running; this look has no number
             return None
         restarts = status.restarts if status is not None else None
         if restarts is not None and self.cursors.restarts_before is None:
@@ -348,19 +358,19 @@ class _Reading:
 
 
 def _all_mirrored(table: TrafficTable) -> bool:
-    """Return whether each live request has a copy: a version that serves all of them alone has no other to send copies
-    to."""
+    """Return whether every live request is copied. A version that serves all requests alone has no other version to
+    send copies to."""
     everything = table.mirror is not None and table.mirror.pct == HUNDRED_PCT
     return everything and all(table.copied_to(version) is not None for version in table.weights_pct)
 
 
 def _copied_back(table: TrafficTable | None, stable: str, candidate: str, *, both_ways: bool) -> bool:
-    """Return whether what the candidate serves beside stable is copied to stable."""
+    """Return whether the candidate's live requests are copied to stable."""
     return both_ways and table is not None and table.share_of(candidate) > 0 and table.copied_to(candidate) == stable
 
 
 def _sample_cursor(cursors: Cursors, latest: SampleCursor) -> SampleCursor:
-    """Return the cursor to read samples from: what was not read before is read from now on."""
+    """Return the cursor to read samples from. Samples that no look has read yet are read from ``latest`` on."""
     if cursors.first_pair is None:
         return latest
 

@@ -1,4 +1,4 @@
-"""The current policies, one per model, from all the sources that hold some."""
+"""The current policies, one for each model, from all their sources."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from controller.ports.policies import NotFollowed, PolicySource
 
 log = logging.getLogger(__name__)
 
-LabelNames = Mapping[str, Mapping[str, str]]  # by model: a source's name, the class
+LabelNames = Mapping[str, Mapping[str, str]]  # model -> a source's name for a class -> the class
 _Documents = Mapping[str, ReleasePolicy | NotFollowed]
 
 
 class CurrentPolicies:
-    """A document that cannot be read or breaks a rule changes nothing for the others, nor for its own model: that goes
-    on by the policy that it had. A model whose document is gone has none. Of two documents for one model that of the
-    earlier source counts, and in it the one that is called after the model. Calls may come from any thread."""
+    """The current policies. If a document cannot be read or breaks a rule, its model keeps the policy that it had, and
+    other models are not affected. A model whose document is gone has no policy. Of two documents for one model, that of
+    the earlier source counts, and within a source the one that is named after the model. Any thread may call."""
 
     def __init__(self, sources: Sequence[PolicySource], samples_kept_days: float) -> None:
         self._sources = sources
@@ -30,11 +30,11 @@ class CurrentPolicies:
         self._followed: list[dict[str, ReleasePolicy]] = [{} for _ in sources]  # by document
         self._broken: list[dict[str, str]] = [{} for _ in sources]
         self.faults: Mapping[str, str] = {}
-        """Why a document is not followed, by its name."""
+        """The reasons why documents are not followed, by document."""
         self._current: Mapping[str, ReleasePolicy] = {}
 
     def __call__(self) -> Mapping[str, ReleasePolicy]:
-        """The policies by model, after a look at the sources."""
+        """Read the sources, and return the policies by model."""
         with self._lock:
             changed = [self._read(place, source) for place, source in enumerate(self._sources)]
             if any(changed):
@@ -42,21 +42,22 @@ class CurrentPolicies:
             return self._current
 
     def label_names(self) -> LabelNames:
-        """Return what label sources call classes, by model."""
+        """Return the policies' ``label_names``, by model."""
         return {model: policy.label_names for model, policy in self().items()}
 
     def label_names_of(self, model: str) -> Mapping[str, str]:
-        """Return the label names of one model, without a look at the sources: as they were at the last one."""
+        """Return the ``label_names`` of one model as last read, without reading the sources."""
         policy = self._current.get(model)
         return policy.label_names if policy is not None else {}
 
     def falls_back(self, model: str) -> bool:
-        """Return whether its known good version stands in for one that serves everybody; as at the last look."""
+        """Return whether the model's known good version answers while the serving version does not, by the policy as
+        last read."""
         policy = self._current.get(model)
         return policy is None or policy.while_stable_restarts is WhileStableRestarts.FALLBACK
 
     def _read(self, place: int, source: PolicySource) -> bool:
-        """Take in what the source says, and return whether anything in it is new."""
+        """Read the source, and return whether anything in it has changed."""
         try:
             found = source.documents()
         except TransientError as error:
@@ -104,7 +105,7 @@ class CurrentPolicies:
         self._current, self.faults = current, faults
 
     def _in_order(self) -> Iterator[tuple[str, ReleasePolicy]]:
-        """The documents by source. A copy that a person or a program left beside one ("intent (copy).yaml") does not
-        replace it."""
+        """Yield the documents by source; within a source, those named after their model come first, so that a copy
+        ("intent (copy).yaml") does not replace its original."""
         for followed in self._followed:
             yield from sorted(followed.items(), key=lambda of: (PurePath(of[0]).stem != of[1].model, of[0]))

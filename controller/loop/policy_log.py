@@ -1,4 +1,4 @@
-"""The log of which policy a model had when: every change is recorded in the model's stream of the journal."""
+"""The log of the policies that a model had: each change is recorded in the model's stream of the journal."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,13 +18,13 @@ _KINDS: Final = (PolicyRead.__name__, PolicyGone.__name__)
 
 
 class PolicyLog:
-    """The policies as they are read; what changed is recorded at the same time. A journal that cannot be written does
-    not keep them from taking effect: it is written at the next reading."""
+    """The current policies, whose changes are recorded when they are read. If the journal cannot be written, the
+    policies take effect all the same, and the next reading records them."""
 
     def __init__(
         self, policies: Policies, journal: Journal, clock: Clock, fence: Callable[[], int | None] = lambda: None
     ) -> None:
-        """``fence`` is what a leader writes with; it may raise as `Journal.append`."""
+        """``fence``: returns the leader's fence; may raise as `Journal.note`."""
         self._fence = fence
         self._policies = policies
         self._journal = journal
@@ -32,7 +32,7 @@ class PolicyLog:
         self._told: dict[str, ReleasePolicy | None] = {}  # by model, as the journal has it; None: gone
 
     def __call__(self) -> Mapping[str, ReleasePolicy]:
-        """The policies by model."""
+        """Return the policies by model, and record what changed."""
         found = self._policies()
         for model in found.keys() | self._told.keys():
             try:
@@ -53,6 +53,6 @@ class PolicyLog:
         last = self._journal.last(model_stream(model), _KINDS)
         try:
             note = note_of(last) if last is not None else None
-        except UnreadableError:  # whatever it was, it is recorded anew
+        except UnreadableError:  # the current policy is recorded again
             return None
         return note.policy if isinstance(note, PolicyRead) else None

@@ -1,4 +1,4 @@
-"""Preflight: is the package what was registered, and does the running replica treat texts as it did then?"""
+"""Preflight: whether the package is the registered one, and whether the running replica reads texts as registered."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,13 +16,13 @@ TOKENS_GATE = "preflight.tokens"
 
 
 def package_refused(error: ArtifactError) -> Verdict:
-    """The verdict on a package whose files are not what its manifest says, or of a kind that is never loaded."""
+    """Return the verdict on a package whose files do not match its manifest, or are of a kind that is never loaded."""
     reason = f"The package is refused: {error}. Register the version again from its checkpoint."
     return Verdict(PACKAGE_GATE, Stage.PREFLIGHT, Outcome.FAIL, reason)
 
 
 def judged_task(task: Task) -> str | None:
-    """Return why versions of this task cannot be released; None where they can."""
+    """Return why versions for this task cannot be released; None if they can."""
     if task is Task.SEQUENCE_CLASSIFICATION:
         return None
     return (
@@ -32,7 +32,7 @@ def judged_task(task: Task) -> str | None:
 
 
 def origin_of(manifest: Manifest) -> Origin | None:
-    """Return where the version comes from; None if its manifest does not say."""
+    """Return the version's origin; None if its manifest does not say."""
     lineage, temperature = manifest.lineage, manifest.temperature
     if lineage is None and temperature is None:
         return None
@@ -43,7 +43,7 @@ def origin_of(manifest: Manifest) -> Origin | None:
 
 
 def _data(lineage: Lineage) -> tuple[str, ...]:
-    """Return each data set in words: its name, its digest, and what for."""
+    """Return each data set in words: its name, its digest and its use."""
     return tuple(
         one.name + (f" ({one.digest})" if one.digest else "") + (f" for {one.use}" if one.use else "")
         for one in lineage.data
@@ -53,7 +53,8 @@ def _data(lineage: Lineage) -> tuple[str, ...]:
 def judge_replica(
     manifest: Manifest, fingerprint: str, *, running: str, token_ids: Sequence[tuple[int, ...]]
 ) -> tuple[Verdict, ...]:
-    """Verdicts on the running replica: same fingerprint, same token ids for every golden text."""
+    """Return the verdicts on a running replica: on its task, its fingerprint, and its token ids of every golden text.
+    ``running``: the fingerprint that the replica reports."""
     return (_package(manifest, fingerprint), _identity(fingerprint, running), _tokens(manifest, token_ids))
 
 

@@ -1,4 +1,4 @@
-"""Ask running replicas the cases of suites. A text that a replica refuses is the file's fault, never a version's."""
+"""The asking of suite cases at running replicas. If a replica refuses a text, the file is at fault, never a version."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,15 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers of a version to all cases, with the repeats among them, and how texts were told apart."""
+    """The answers of a version to all cases, with repeated texts marked. ``reading``: whether texts were compared by
+    their tokens or as written."""
 
     results: tuple[SuiteResult, ...]
     reading: Reading
 
 
 Keep = Callable[[Predict], Predict]
-"""What remembers answers, around what asks for them: it is called with the cases in order."""
+"""A wrapper of the asking function that keeps answers; it is called with the cases in order."""
 
 
 def _as_asked(predict: Predict) -> Predict:
@@ -41,11 +42,11 @@ def _as_asked(predict: Predict) -> Predict:
 def ask(
     replicas: Asks, url: str, cases: Sequence[Case], who: str, *, keep: Keep = _as_asked
 ) -> tuple[SuiteResult, ...]:
-    """The version's answer to every case, in order.
+    """Return the version's answer to each case, in order. ``who``: the version's name in errors.
 
     Raises:
-        SuiteError: the replica refuses a text; names the case, where it stands, and the limit.
-        SerinError: as the port.
+        SuiteError: the replica refuses a text; names the case, its place in the file, and the limit.
+        SerinError: the replica does not answer.
     """
     return run(cases, keep(lambda texts: _probabilities(replicas, url, texts, cases, who)))
 
@@ -53,10 +54,11 @@ def ask(
 def ask_candidate(
     replicas: Asks, url: str, cases: Sequence[Case], manifest: Manifest | None, *, keep: Keep = _as_asked
 ) -> Answers:
-    """As `ask`, of the version whose tokenizer says which texts are one; else the texts as they are written do.
+    """Return the candidate's answers, with repeated texts marked. Two texts are the same if the tokenizer reads them
+    alike; if the token ids cannot be had, if they are written alike.
 
     Raises:
-        SuiteError: as `ask`; or one text, as the tokenizer reads it, has two labels.
+        SuiteError: as `ask`; or the same text has two labels.
     """
     results = ask(replicas, url, cases, "the candidate", keep=keep)
     try:
@@ -68,12 +70,12 @@ def ask_candidate(
 
 
 def hold_against(cases: Sequence[Case], *sides: Sequence[SuiteResult]) -> None:
-    """Raises SuiteError where a case's label is a class of no version that was asked."""
+    """Check the cases' labels. Raises SuiteError if a label is no class of any version that was asked."""
     check_classes(cases, *sides)
 
 
 def _read(replicas: Asks, url: str, texts: Sequence[str], manifest: Manifest | None) -> Sequence[object]:
-    """Token ids; where the version reads a long text in windows and these are only the first, the text itself."""
+    """Return the token ids of each text; if the ids cover only the first window of a long text, the text itself."""
     first_window = manifest.max_tokens if manifest is not None and manifest.rules.windows is not None else None
     found = _in_parts(lambda part: replicas.token_ids(url, part), texts)
     return [
@@ -101,10 +103,10 @@ class _RefusedTextError(RefusedRequestError):
 
 
 def _in_parts(call: Callable[[Sequence[str]], Sequence[_Answer]], texts: Sequence[str]) -> Sequence[_Answer]:
-    """The answers to all texts; asked in halves where they are too much for one request.
+    """Return the answers to all texts. If they are too many for one request, they are asked in halves.
 
     Raises:
-        _RefusedTextError: one text is refused, however it is asked.
+        _RefusedTextError: a text is refused even when asked alone.
     """
     try:
         return call(texts)

@@ -1,8 +1,8 @@
-"""The loop of one model: what is seen of it is judged, decided, recorded and carried out. Journal first, so that it can
-be killed anywhere.
+"""The loop of one model: observe, judge, decide, record, carry out. Decisions are recorded before they are carried out,
+so that the controller may be killed at any moment.
 
-The actions are derived from the recorded state at every step (`core.actions.plan`), so a controller that is restarted
-asks for the same things and goes on.
+The actions are derived from the recorded state at each step (`core.actions.plan`), so a restarted controller plans the
+same actions and goes on.
 """
 
 import logging
@@ -55,7 +55,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The things that a round reads once: what people ask for, by model, and the freezes in force."""
+    """The facts that a round reads once for all models: the waiting commands, by model, and the freezes in force."""
 
     asked: Mapping[str, Sequence[Command]]
     freezes: Sequence[Freeze]
@@ -63,14 +63,14 @@ class Observed:
 
 
 def _unfenced() -> int | None:
-    """The fence of a controller that shares its database with no other."""
+    """Return the fence of a controller that shares its database with no other: none."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The books that a reconciler reads and writes besides the world: the journal, what people ask for, and whose turn
-    it is. ``fence`` is the leader's, or raises ConflictError where this controller leads no more."""
+    """The journal, the inbox and the other parts that a reconciler needs besides the world. ``fence``: returns the
+    leader's fence; raises ConflictError if this controller no longer leads. ``leads``: whether it leads."""
 
     journal: Journal
     inbox: Inbox
@@ -82,7 +82,7 @@ class Books:
 
 
 class Reconciler:
-    """Drives one model's releases. Calls come one at a time."""
+    """The driver of one model's releases. Calls come one at a time."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Reconciler:
         budget: ErrorBudget,
     ) -> None:
         self.policy = policy
-        self.accepts = True  # whether anything new may begin: the policy is one that somebody has written
+        self.accepts = True  # whether a release may begin: the model has a policy that can be read
         self.model = policy.model
         self._world = world
         self._books = books
@@ -105,7 +105,7 @@ class Reconciler:
         self._ledger = Ledger(world, books.journal, books.fence, books.leads)
         self._upkeep = Upkeep(policy.model, world, executor, identities, books.jobs)
         self._standing: Standing | None = None
-        self._is_known = False  # whether that is what the journal says
+        self._is_known = False  # whether the standing is that of the journal
         self.unreadable = ""  # why the release in progress cannot be read, by the last turn
         self._stepping = Lock()
         self._step_s = 0.0  # by how much the wall clock was set since the release's times were last moved
@@ -119,13 +119,13 @@ class Reconciler:
 
     @property
     def due_at_s(self) -> float:
-        """Return the unix time from which time alone asks for a turn, as the last one left it; what is past where more
-        than time is awaited. It is kept, for hundreds of models are asked several times a second."""
+        """Return the unix time at which the next turn is due by time alone; a past time if a turn is due now. The value
+        is cached, because it is read for hundreds of models several times a second."""
         return self._due_at_s
 
     @property
     def is_calm(self) -> bool:
-        """Return whether only time, labels and traffic are awaited."""
+        """Return whether the model waits only for time, labels or traffic."""
         if not self._is_known or self._step_s:
             return False
         return self._standing is None or self._standing.release.phase is Phase.HELD or self._rests(self._standing)
@@ -149,21 +149,22 @@ class Reconciler:
         return standing.release.phase in OBSERVED and standing.release.routed
 
     def forget(self) -> None:
-        """Read the journal again: somebody else wrote to it, or it is not known whether this controller did."""
+        """Have the next turn read the journal again, because somebody else wrote to it, or because it is not known
+        whether this controller's last write succeeded."""
         self._is_known = False
         self._due_at_s = -math.inf
 
     def clock_stepped(self, by_s: float) -> None:
-        """Move the times of what is under way, at the next call of `reconcile`."""
+        """Have the next call of `reconcile` move the release's times by ``by_s`` seconds. Any thread may call."""
         with self._stepping:
             self._step_s += by_s
             self._due_at_s = -math.inf
 
     def reconcile(self, observed: Observed) -> None:
-        """Take in what is asked for, and drive the release that is under way, or begins.
+        """Take in the commands and the registry's candidate, and drive the release that is in progress or begins.
 
         Raises:
-            SerinError: what could not be done; `forget` must follow.
+            SerinError: something could not be done; the caller must then call `forget`.
         """
         began_s = self._world.clock.now_s()
         standing = self._after_step(self._under_way())
@@ -172,7 +173,7 @@ class Reconciler:
         for discard in found.discards:
             try:
                 self._books.inbox.discard(discard.command_id, discard.reason)
-            except TransientError as error:  # it is tried again, and keeps nobody from going back
+            except TransientError as error:  # the next round tries again; a rollback does not wait for this
                 log.warning("%s: a command that got no answer is kept: %s", self.model, error)
         if standing is None and found.begin is not None:
             standing = self._start(found.begin)
@@ -182,7 +183,7 @@ class Reconciler:
             self._due_at_s = self._next_s(began_s) if self.is_calm else -math.inf
 
     def _next_s(self, began_s: float) -> float:
-        """Return when time asks for the next turn, after one that began at ``began_s``."""
+        """Return the unix time at which the next turn is due, after one that began at ``began_s``."""
         release = self._standing.release if self._standing is not None else None
         moment_s = next_moment_s(release, after_s=began_s)
         if release is None or release.phase not in OBSERVED:
@@ -227,7 +228,7 @@ class Reconciler:
         )
 
     def _identified(self, number: str) -> Version | Refused | None:
-        """The version as the registry knows it now; None while that does not answer."""
+        """Return the version as the registry knows it now; None while the registry does not answer."""
         try:
             ask = partial(self._books.artifacts.identify, self.model, number)
             return self._quickly(Source.REGISTRY, ("identify", self.model, number), ask)
@@ -238,11 +239,12 @@ class Reconciler:
             return None
 
     def _wanted(self) -> Version | None:
-        """The version under the alias ``candidate``, if no release has been started for it yet."""
+        """Return the version under the alias ``candidate``; None if there is none, if it is refused, or if a release of
+        it was begun before."""
         poller = self._books.poller
         try:
             version = poller.candidate(self.model)
-        except CandidateRefusedError as error:  # whatever the alias points at, the release in progress goes on
+        except CandidateRefusedError as error:  # a refused candidate does not stop the release in progress
             self._refusals.refused(error.version, str(error))
             return None
         self._refusals.stands(poller.standing(self.model), accepted=version is not None)
@@ -282,8 +284,9 @@ class Reconciler:
         return {number for number in (stable.number if stable else None, fallback) if number}
 
     def _stable(self, table: TrafficTable | None, *, besides: Version | None) -> Version | None:
-        """Return what serves now: by the traffic table, or else by the registry's champion."""
-        if besides is not None:  # the table was moved to the version that comes back; the registry says what was there
+        """Return the version that serves now: by the traffic table, or else by the registry's champion; None if there
+        is none. ``besides``: the version of a restore, which stable must differ from."""
+        if besides is not None:  # the table points at the restored version already; the journal knows the one before
             champion = self._champion_if_known()
             found = champion if champion != besides.number else None
         elif table is not None:
@@ -302,7 +305,7 @@ class Reconciler:
 
     # --- a release goes on ---------------------------------------------------------------------------------------
     def _drive(self, standing: Standing, facts: Sequence[Fact], observed: Observed) -> None:
-        """Carry out, decide and record until nothing changes any more."""
+        """Carry out actions, decide and record, until nothing changes any more."""
         frozen: list[Fact] = [FrozenBy(one) for one in observed.freezes if one.model in (self.model, ANY_MODEL)]
         frozen += [BudgetSpent(observed.unknown, Source.FREEZES)] if observed.unknown else []
         if standing.unwritten:
@@ -312,7 +315,7 @@ class Reconciler:
                 return
             standing = found_standing
         if standing.unwritten and standing.release.phase not in OBSERVED:
-            return  # its users are back; all else waits until it is known to whoever comes after this process
+            return  # users are rolled back; everything else waits until the journal has the record
         for _ in range(_STEPS_MAX):
             found = [*facts, *frozen, *self._budget_of(standing.release)]
             found += self._carried_out(standing.release, found)
@@ -322,8 +325,9 @@ class Reconciler:
             facts = ()
 
     def _decided(self, standing: Standing, found: Sequence[Fact]) -> tuple[Standing, Sequence[Event]]:
-        """Return where the release stands by what is decided of these facts, and the events. A word by which it would
-        go on, and that cannot be recorded, waits: no gate waits for it."""
+        """Decide on the facts, record the events, and return the standing after them and the events. If they cannot be
+        recorded, decide again without commands that take the release forward, so that a gate's rollback does not wait
+        for such a command."""
         events = decide(standing.release, found, self._world.clock.now_s())
         if not events:
             return standing, ()
@@ -340,15 +344,16 @@ class Reconciler:
         found: list[Fact] = []
         for action in plan(release, self._world.clock.now_s()):
             if _exposes(release, action) and (words := self._words(known)):
-                return [*found, *words]  # somebody wants it back, and said so since the round began
+                return [*found, *words]  # since the round began, somebody has asked for an abort or a rollback
             answers = self._executor.execute(release, action)
             found += answers
             if answers and isinstance(action, CheckChampion):
-                return found  # the alias is not where it has to be, or nobody says where: no user is moved on that
+                return found  # the alias is elsewhere or cannot be read: no users are moved
         return found
 
     def _words(self, known: Sequence[Fact]) -> list[Fact]:
-        """Return what people asked for this model that must be heard before anything that cannot be undone."""
+        """Return the aborts and rollbacks that came since the round began: they come before any action that exposes
+        users."""
         heard = {fact.command.id for fact in known if isinstance(fact, Asked)}
         try:
             waiting = self._books.inbox.waiting()
@@ -359,8 +364,9 @@ class Reconciler:
         return [Asked(command) for command in mine if command.ask in WAYS_BACK]
 
     def _budget_of(self, release: Release) -> list[Fact]:
-        """Asked while the release could still expose more users, and only if another version serves users already. A
-        release is not begun while the answer is not known; one that is under way is then held by its looks."""
+        """Return the fact that the error budget is spent, if it is. It is read only while the release could expose more
+        users, and if another version serves users. While it is not known, no release begins; a release in progress is
+        held up by its own looks, which lack the same metrics."""
         if release.stable is None or release.purpose is not Purpose.PROMOTE or release.phase not in _UNSETTLED:
             return []
         try:
@@ -372,7 +378,8 @@ class Reconciler:
         return [BudgetSpent(reason)] if reason is not None else []
 
     def _quickly(self, source: Source, slot: Hashable, work: Callable[[], Result]) -> Result:
-        """The result. Raises TransientError where it is not there in a moment; a later round takes it up."""
+        """Return the result of the work. Raises TransientError if it is not there in a moment; a later round takes it
+        up."""
         found = self._books.jobs.ask(source, slot, self.model, work)
         if isinstance(found, Running):
             raise TransientError(source, f"no answer for {self._world.clock.monotonic_s() - found.since_s:.0f} s")
@@ -383,8 +390,8 @@ class Reconciler:
         return self._stands(self._ledger.record(standing, events, found))
 
     def _caught_up(self, standing: Standing) -> Standing | None:
-        """Return it with what the journal could not take, as far as it takes it now; or what the journal holds, where
-        it stands otherwise."""
+        """Write the unwritten events if possible, and return the standing. If the journal has other entries, return
+        what it holds; None if it holds no active release."""
         try:
             return self._stands(self._ledger.caught_up(standing))
         except ConflictError as error:
@@ -398,11 +405,11 @@ class Reconciler:
 
     # --- between releases ----------------------------------------------------------------------------------------
     def keep_up(self) -> None:
-        """Keep running what is routed to or could be, and drain what nobody needs any more. Nothing is drained while it
-        is not known which release is under way.
+        """Keep the needed versions running, and drain the others. Nothing is drained while the release in progress is
+        not known.
 
         Raises:
-            UnreadableError: the release under way cannot be read; what is routed to is kept running all the same.
+            UnreadableError: the release in progress cannot be read; the versions of the traffic table are kept running.
         """
         try:
             standing = self._under_way()
@@ -413,7 +420,7 @@ class Reconciler:
 
 
 def _exposes(release: Release, action: Action) -> bool:
-    """Return whether the action brings users or a name to the candidate that it had not."""
+    """Return whether the action gives the candidate users or the alias; false in a restore."""
     if release.purpose is Purpose.RESTORE:
         return False
     number = release.candidate.number

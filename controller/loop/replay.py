@@ -1,7 +1,6 @@
-"""Recorded requests that both versions are asked again, one after the other and never faster than the policy says.
+"""The replay of recorded requests: both versions answer them one by one, never faster than the policy allows.
 
-A part of the work at a time: what was answered is kept after every few, so that a controller that is killed, or
-another one, goes on where this one had come to.
+The answers are stored every few requests, so that a controller that was killed, or another one, goes on from there.
 """
 
 import itertools
@@ -18,15 +17,15 @@ from controller.ports.recordings import AskedAgain, Outcome, Recorded, Recording
 
 log = logging.getLogger(__name__)
 
-KEPT_AT_ONCE: Final = 16  # requests; so many are asked again after a kill
-CHECKED: Final = 32  # recorded answers of stable that it is asked for anew, before the others are believed
-_SAME: Final = 0.02  # between two probabilities of a class: a batch of another size moves them by less
-_FAILURES_MAX: Final = 3  # in a row; more say that the candidate, or we, have another trouble than a text
+KEPT_AT_ONCE: Final = 16  # requests whose answers are stored together; after a kill these are asked again
+CHECKED: Final = 32  # recorded answers of stable that are compared with new ones before the others are reused
+_SAME: Final = 0.02  # difference of a class's probability that counts as none: another batch size makes less
+_FAILURES_MAX: Final = 3  # failures of the candidate in a row; after more, the texts are not to blame
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The replicas of the two versions that questions are asked of, by their addresses; none is empty."""
+    """The addresses of the two versions' replicas; neither list is empty."""
 
     stable: Sequence[str]
     candidate: Sequence[str]
@@ -42,12 +41,13 @@ class Asks(Protocol):
 
 class Replays(Protocol):
     def go_on(self, order: ReplayOrder, asked: Asked, *, for_s: float, inclusion_probability: float) -> bool:
-        """Ask again for so long, and return whether there is more to ask. What keeps it from going on is noted for
-        people, and no fault of the release's: it is judged on live requests all the same. Never raises SerinError."""
+        """Replay for ``for_s`` seconds, and return whether requests may be left. A trouble is stored for people and is
+        no fault of the release, which is judged on live requests all the same. ``inclusion_probability``: as of the
+        samples of live requests. Never raises SerinError."""
 
 
 class NoReplays:
-    """Implements ``Replays`` where nothing is recorded."""
+    """Implements ``Replays`` for an installation without recorded requests."""
 
     def go_on(
         self,
@@ -73,8 +73,8 @@ class RecordedReplays:
         in_shadow: Callable[[str], bool],
         fence: Callable[[], int | None],
     ) -> None:
-        """``pause``: waits for so many seconds. ``in_shadow``: whether the release is, as it is recorded. ``fence`` is
-        the leader's, or raises ConflictError where this controller leads no more."""
+        """``pause``: waits for a number of seconds. ``in_shadow``: whether the release of this id is in shadow, by the
+        journal. ``fence``: returns the leader's fence; raises ConflictError if this controller no longer leads."""
         self._recordings = recordings
         self._replicas = replicas
         self._clock = clock
@@ -107,10 +107,10 @@ class RecordedReplays:
         return True
 
     def _fence_of(self, order: ReplayOrder) -> int | None:
-        """The fence to go on with.
+        """Return the fence with which to go on.
 
         Raises:
-            ConflictError: this controller leads no more, or the release is elsewhere by now.
+            ConflictError: this controller no longer leads, or the release has left shadow.
         """
         fence = self._fence()
         if not self._in_shadow(order.release_id):
@@ -118,10 +118,10 @@ class RecordedReplays:
         return fence
 
     def _asked_again(self, order: ReplayOrder, stretch: "_Stretch", for_s: float, chance: float) -> str:
-        """Return why the replay had to stop; empty where its time was over, or all is asked.
+        """Replay one stretch, and return why it had to stop; empty if its time is over or no request is left.
 
         Raises:
-            ConflictError: it is no longer for this controller to go on; what was answered meanwhile is dropped.
+            ConflictError: this controller may no longer go on; answers that are not stored yet are dropped.
         """
         began_s = self._clock.monotonic_s()
         due_s = began_s
@@ -130,7 +130,7 @@ class RecordedReplays:
             waiting = self._recordings.waiting(order, KEPT_AT_ONCE)
             try:
                 for one in waiting:
-                    if due_s - began_s >= for_s:  # the release may be elsewhere by then
+                    if due_s - began_s >= for_s:  # by then the release may have left shadow
                         break
                     self._pause(max(due_s - self._clock.monotonic_s(), 0.0))
                     due_s = max(due_s, self._clock.monotonic_s()) + 1 / order.policy.requests_per_s_max
@@ -151,13 +151,13 @@ class RecordedReplays:
 
 
 def is_in_shadow(journal: ReleaseLists, release_id: str) -> bool:
-    """Return whether the release is in shadow, as it is recorded. Raises TransientError where nobody says."""
+    """Return whether the release is in shadow, by the journal. Raises TransientError if the journal does not answer."""
     found = journal.summary(release_id)
     return found is not None and found.phase == Phase.SHADOW
 
 
 class _Stretch:
-    """The questions of one stretch of time."""
+    """The questions to both versions in one stretch of time."""
 
     def __init__(self, replicas: Asks, asked: Asked, *, reuses: bool | None, checked: int) -> None:
         self.reuses = reuses
@@ -168,9 +168,10 @@ class _Stretch:
         self._failures = 0
 
     def ask(self, one: Recorded) -> AskedAgain:
-        """
+        """Ask both versions, and return the outcome.
+
         Raises:
-            SerinError: a version does not answer, whatever it is asked.
+            SerinError: a version does not answer any text.
         """
         if one.text is None:
             return AskedAgain(one, Outcome.UNREADABLE)
@@ -187,10 +188,10 @@ class _Stretch:
         return AskedAgain(one, Outcome.ANSWERED, candidate, stable)
 
     def _stable(self, one: Recorded, text: str) -> Scores | None:
-        """Return its answer; None where what is recorded of it stands.
+        """Return stable's answer; None if its recorded answer is reused.
 
-        What is recorded is believed once it was found to be what stable answers now, in the first few: with other
-        settings than then it may answer otherwise.
+        Recorded answers are reused once the first few have proved equal to stable's new answers: with other settings
+        than at that time stable may answer otherwise.
         """
         if one.known is not None and self.reuses:
             return None
@@ -204,13 +205,17 @@ class _Stretch:
         return scores
 
     def _candidate(self, text: str) -> Scores | None:
-        """Return its answer; None where it fails on this text, and answers others."""
+        """Return the candidate's answer; None if it fails on this text, although it still runs.
+
+        Raises:
+            TransientError: the candidate does not answer at all, or failed on too many texts in a row.
+        """
         url = next(self._candidates)
         for _ in range(2):
             try:
                 (scores,) = self._replicas.probabilities(url, [text])
             except TransientError:
-                self._replicas.fingerprint(url)  # raises where it answers nothing at all
+                self._replicas.fingerprint(url)  # raises if the candidate answers nothing at all
                 continue
             self._failures = 0
             return scores

@@ -1,5 +1,5 @@
-"""The chores of once a day beside the releases: samples that no release can need any more are deleted, and discarded
-commands; old looks are thinned out."""
+"""The daily chores: delete samples that no release can need any more, and discarded commands, and thin out old
+looks."""
 
 import logging
 import threading
@@ -15,20 +15,20 @@ from controller.ports.clock import Clock
 log = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
-UNMATCHED_KEPT_DAYS = 1.0  # a sample comes seconds after its answer: a label that met none by then never will
-_FIRST_AFTER_S = 600.0  # a controller that starts has better things to do
+UNMATCHED_KEPT_DAYS = 1.0  # a sample arrives seconds after its answer: a label without one by then never gets one
+_FIRST_AFTER_S = 600.0  # a controller that starts has more urgent work
 _ROOM_EVERY_S = 600.0
-_AGAIN_AFTER_S = 3_600.0  # where the store did not answer
+_AGAIN_AFTER_S = 3_600.0  # after a failure
 
 
 class Prunable(Protocol):
     def prune(self, before_s: float) -> int:
-        """Delete what came before, and return how many rows that were."""
+        """Delete the rows from before ``before_s`` (unix time), and return their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A store, and for how many days it keeps what it holds."""
+    """A store, and the number of days for which it keeps its rows."""
 
     store: Prunable
     days: float
@@ -36,22 +36,22 @@ class Kept:
 
 class Bounded(Protocol):
     def prune_to(self, bytes_max: float) -> int:
-        """Delete the oldest where all take more room than that, and return how many rows that were."""
+        """Delete the oldest rows until the rest takes at most ``bytes_max``, and return the number of deleted rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A store, and the room that it may take."""
+    """A store, and the most bytes that it may take."""
 
     store: Bounded
     bytes_max: float
 
 
 def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
-    """Samples must outlive the longest release, whose late labels look for them.
+    """Check that samples are kept longer than any release lasts, because late labels need them.
 
     Raises:
-        UsageError: naming the policy that needs more.
+        UsageError: they are not; names the model that needs more.
     """
     for policy in policies:
         needed_days = (policy.deadline_s + policy.probation_s) / DAY_S
@@ -64,7 +64,8 @@ def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
 
 @contextmanager
 def daily_pruning(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room] = ()) -> Iterator[None]:
-    """Prune them once a day, and keep to the rooms all along, in a thread of its own, while the block lasts."""
+    """Prune the stores once a day, and keep the rooms every ten minutes, in a thread of its own, while the block
+    lasts."""
     stopping = threading.Event()
     thread = threading.Thread(target=_run, args=(stores, clock, rooms, stopping), name="retention", daemon=True)
     thread.start()
@@ -76,12 +77,12 @@ def daily_pruning(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room] = 
 
 
 def prune_once(stores: Sequence[Kept], clock: Clock) -> float:
-    """Prune, and return after how many seconds to do it again. What cannot be pruned now keeps nothing else from it."""
+    """Prune all stores, and return the seconds until the next time. A store that fails does not stop the others."""
     rows, again_s = 0, DAY_S
     for kept in stores:
         try:
             rows += kept.store.prune(clock.now_s() - kept.days * DAY_S)
-        except ConflictError as error:  # some of it only who leads may do; this one may lead by then
+        except ConflictError as error:  # only the leader may delete some rows; this controller may lead in an hour
             log.info("deleting what is old is left to the controller that leads: %s", error)
             again_s = _AGAIN_AFTER_S
         except SerinError as error:
@@ -92,7 +93,8 @@ def prune_once(stores: Sequence[Kept], clock: Clock) -> float:
 
 
 def keep_to(rooms: Sequence[Room]) -> None:
-    """Delete the oldest of what takes more room than it may; tried again at the next turn."""
+    """Delete the oldest rows of each store that takes more room than it may. A failure is logged, and the next turn
+    tries again."""
     for room in rooms:
         try:
             rows = room.store.prune_to(room.bytes_max)
@@ -115,6 +117,6 @@ def _run(stores: Sequence[Kept], clock: Clock, rooms: Sequence[Room], stopping: 
         try:
             keep_to(rooms)
             due_s = prune_once(stores, clock) if due_s <= 0 else due_s
-        except Exception:  # a defect in one chore ends none of those of tomorrow
+        except Exception:  # a defect in one chore must not end the thread
             log.exception("chores failed, and are tried again in an hour")
             due_s = _AGAIN_AFTER_S

@@ -1,12 +1,11 @@
-"""The share of each model's requests that is sampled: decided when a release begins and kept until it ends, so that its
-evidence is of one share; between releases less, now and then looked at again.
+"""The share of each model's requests that is sampled. It is decided when a release begins and kept until the release
+ends, so that all its evidence is of one share. Between releases the share is reviewed from time to time.
 
-A share that changed in the midst of a release would make its labels unequally likely, which costs evidence, and all of
-it where labels are directed (`gates.online.pairing`). So the first look waits until each replica has heard of a greater
-share, and whoever takes samples in thins out what was sampled by a larger one (`controller.api.samples`): the release
-has samples of one share, whatever its replicas went by.
+If the share changed during a release, its labels would not be equally likely. That would cost evidence, and all of it
+if labels are directed (`gates.online.pairing`). So the first look waits until every replica knows of an increased
+share, and samples that were taken at a larger share are thinned out as they arrive (`controller.api.samples`).
 
-Each decision stands in the model's stream of the journal, and is found there by the next controller.
+Each decision is recorded in the model's stream of the journal, where the next controller finds it.
 """
 
 import logging
@@ -33,33 +32,34 @@ log = logging.getLogger(__name__)
 
 LOOKED_AT_EVERY_S: Final = 600.0
 HEARD_WITHIN_S: Final = 1.5 * ASKS_EVERY_S
-"""By then each replica that a controller answers has asked, and goes by what it was told."""
+"""The seconds within which every replica that reaches the controller has asked for its share and uses it."""
 _HOUR_S: Final = 3_600.0
 _DAY_S: Final = 86_400.0
 _MAY_WAIT: Final = frozenset({Phase.PENDING, Phase.PREFLIGHT, Phase.SUITE})
 
 
 class Sampling(Protocol):
-    """The sampling as releases have to know of it, and as it hears of them."""
+    """The sampling of requests, as the rounds use it."""
 
     def mind(self, policy: ReleasePolicy, release: Release | None) -> None:
-        """See to the model's share, now that this release is under way, or none is. Never raises `SerinError`."""
+        """Decide and record the model's share, given the release in progress (None: there is none). Never raises
+        `SerinError`."""
 
     def is_settled(self, release: Release) -> bool:
         """Return whether the release's evidence may begin."""
 
     def largest(self, release: Release) -> float:
-        """Return the largest share of requests whose samples may be among those of the release."""
+        """Return the largest share (0 to 1) at which any of the release's samples was taken."""
 
     def least(self, release: Release) -> float:
-        """Return the least share of requests whose labels may come during the release."""
+        """Return the smallest share (0 to 1) at which a request was sampled whose label may come during the release."""
 
 
 class Everything:
-    """Implements `Sampling` where all requests are sampled."""
+    """Implements `Sampling` by sampling all requests."""
 
     def mind(self, policy: ReleasePolicy, release: Release | None) -> None:
-        """There is nothing to see to."""
+        """Do nothing: the share never changes."""
 
     def is_settled(self, release: Release) -> bool:  # noqa: ARG002
         return True
@@ -73,7 +73,8 @@ class Everything:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The share that a release under the policy needs, and that the time between two needs."""
+    """The functions that compute the share that a release under the policy needs, and the share needed between
+    releases."""
 
     in_release: Callable[[ReleasePolicy, Seen], Need]
     between: Callable[[ReleasePolicy, Seen], Need]
@@ -81,8 +82,8 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """The share that a model's replicas are told. ``since_s``: since when it is more than before, by the monotonic
-    clock."""
+    """The share that a model's replicas are told. ``since_s``: when it last increased, by the monotonic clock.
+    ``written``: whether the journal has it."""
 
     note: SamplingSet
     since_s: float
@@ -90,7 +91,7 @@ class _Told:
 
 
 class SampledAsNeeded:
-    """Implements `Sampling`. ``fixed``: the share that a person gave; None: it follows from what gates need."""
+    """Implements `Sampling`. ``fixed``: the share that a person set; None: the share that the gates need."""
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class SampledAsNeeded:
         *,
         fixed: float | None = None,
     ) -> None:
-        """``fence`` is the leader's, or raises ConflictError where this controller does not lead."""
+        """``fence``: returns the leader's fence; raises ConflictError if this controller does not lead."""
         self._needs = needs
         self._metrics = metrics
         self._labels = labels
@@ -114,11 +115,11 @@ class SampledAsNeeded:
         self._fence = fence
         self._fixed = fixed
         self._told: dict[str, _Told] = {}
-        self._looked_s: dict[str, float] = {}  # by model: when the time between releases was last looked at
+        self._looked_s: dict[str, float] = {}  # by model: when the share between releases was last reviewed
 
     def ratio_of(self, model: str) -> float | None:
-        """Return the share that the model's replicas are to sample; None where that is not known here. Calls may come
-        from any thread."""
+        """Return the share, 0 to 1, that the model's replicas are to sample; None if it is not known or this controller
+        does not lead. Any thread may call."""
         try:
             self._fence()
             return self._known(model).note.ratio
@@ -142,7 +143,7 @@ class SampledAsNeeded:
             log.warning("model %s: how much has to be sampled is decided later: %s", policy.model, error)
 
     def is_settled(self, release: Release) -> bool:
-        """Also where nothing can be read or written: whoever has looked once goes on."""
+        """Return whether the release's evidence may begin. A release that has had a look goes on in any case."""
         if release.looks:
             return True
         told = self._told.get(release.model)
@@ -159,13 +160,13 @@ class SampledAsNeeded:
         return min(note.ratio, note.before) if note is not None else ALL
 
     def _note_of(self, release: Release) -> SamplingSet | None:
-        """Return what was told for the release, or before it, where it changed nothing."""
+        """Return the share in force for the release's model; None if none was read or decided yet."""
         told = self._told.get(release.model)
         return told.note if told is not None else None
 
     # --- what is needed ------------------------------------------------------------------------------------------
     def _in_release(self, release: Release, told: _Told) -> Need | None:
-        """Return what is new; None: nothing, or it is not known yet."""
+        """Return the share that the release needs, if it must change; None if it stays, or is not known yet."""
         kept = told.note.release_id == release.id or not _needs_pairs(release)
         if self._fixed is not None:
             same = kept and told.note.ratio == self._fixed
@@ -196,14 +197,14 @@ class SampledAsNeeded:
         if seen is None:
             return None
         self._looked_s[policy.model] = now_s
-        if not seen.day_per_s:  # nothing came, or nobody knows: as it was
+        if not seen.day_per_s:  # no requests, or their rate is not known: the share stays
             return None
         need = self._needs.between(policy, seen)
         ratio = kept_between(told.note.ratio, need.ratio)
         return None if ratio == told.note.ratio else replace(need, ratio=ratio)
 
     def _seen(self, model: str, purpose: Hashable, ask: Callable[[str], Seen], *, patience_s: float) -> Seen | None:
-        """Return what is known of the service; None: the answer is not there yet."""
+        """Return what is known about the model's traffic; None: the answer is not there yet."""
         found = self._jobs.ask("sampling", model, purpose, lambda: ask(model), patience_s=patience_s)
         return None if isinstance(found, Running) else found
 
@@ -217,7 +218,7 @@ class SampledAsNeeded:
 
     # --- what is told --------------------------------------------------------------------------------------------
     def _after(self, told: _Told, need: Need, release: Release | None) -> _Told:
-        """A release that was looked at already has samples of the share before, too."""
+        """Return the share after the change. A release that has had a look has samples at the earlier share too."""
         before, now_s = told.note, self._clock.monotonic_s()
         same = release is not None and before.release_id == release.id
         looked_at = release is not None and release.looks > 0
@@ -232,13 +233,15 @@ class SampledAsNeeded:
         return _Told(note, now_s if need.ratio > before.ratio else told.since_s, written=False)
 
     def _write(self, told: _Told) -> None:
-        """Write it down. What cannot be written holds all the same, and is written later."""
+        """Record the share in the journal. A share that cannot be recorded is in force all the same, and is recorded
+        later."""
         model = told.note.model
         self._journal.note(model_stream(model), [entry_of(told.note, self._clock.now_s())], fence=self._fence())
         self._told[model] = replace(told, written=True)
 
     def _known(self, model: str) -> _Told:
-        """Return what is told, or was by the controller before this one; without one, what replicas begin with."""
+        """Return the share in force: this controller's, or the last one in the journal, or else the share with which
+        replicas begin."""
         if (told := self._told.get(model)) is not None:
             return told
         note = last_set(self._journal, model)
@@ -251,5 +254,5 @@ class SampledAsNeeded:
 
 
 def _needs_pairs(release: Release) -> bool:
-    """Return whether the release compares two versions by samples; a restore does not, and nor does a first version."""
+    """Return whether the release compares two versions by samples; a restore or a first version does not."""
     return release.purpose is not Purpose.RESTORE and release.stable is not None

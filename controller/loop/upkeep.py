@@ -1,4 +1,4 @@
-"""The upkeep of what one model's users need: it is kept running, what nobody needs is ended, and sampling is minded."""
+"""The upkeep of one model: keeps the needed versions running, ends the others, and decides the share of samples."""
 
 import logging
 from collections.abc import Callable
@@ -27,8 +27,8 @@ class Upkeep:
         self._jobs = jobs
 
     def keep(self, policy: ReleasePolicy, release: Release | None) -> None:
-        """See to what the release under way needs, or the table where there is none, and drain the rest: not while
-        users may still be answered by the table of before. See to how much is sampled."""
+        """Keep the versions of the traffic table running, if no release is in progress, and drain the versions that are
+        not needed, unless users may still be answered by an earlier table. Decide the share of samples."""
         self._world.sampling.mind(policy, release)
         table = self._world.traffic.read(self._model)
         needed = set(table.needed) if table is not None else set()
@@ -43,11 +43,11 @@ class Upkeep:
                 _apart(f"model {self._model}: version {number} cannot be ended", remove)
 
     def keep_routed(self, policy: ReleasePolicy) -> None:
-        """Keep running what the table routes to or could, and end nothing."""
+        """Keep all versions of the traffic table running, and end none."""
         self._keep_running_all(policy, self._world.traffic.read(self._model))
 
     def _keep_running_all(self, policy: ReleasePolicy, table: TrafficTable | None) -> None:
-        """Whoever has most of the traffic first."""
+        """Keep the table's versions running, the one with the most traffic first."""
         if table is None:
             return
         for number in sorted(table.needed, key=table.share_of, reverse=True):
@@ -62,7 +62,7 @@ class Upkeep:
 
 
 def _apart(what: str, work: Callable[[], object]) -> None:
-    """Whatever goes wrong with one version is logged; the others are seen to all the same."""
+    """Do the work for one version. An error is logged, so that the other versions are handled all the same."""
     try:
         work()
     except (SerinError, ArtifactError, OSError, MemoryError) as error:

@@ -9,16 +9,16 @@ from serving.package.artifact import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A version whose every file matched its manifest when it was taken in."""
+    """A version whose files all match its manifest."""
 
     version: Version  # with its fingerprint
     manifest: Manifest
-    tagged: bool = False  # the registry's tag says that fingerprint too, as far as it was asked
+    tagged: bool = False  # the registry's tag was read and confirms the fingerprint
 
 
 class Artifacts(Protocol):
     def identify(self, model: str, number: str) -> Version:
-        """The version as the registry knows it now, not yet verified.
+        """Return the version as the registry knows it now, not yet verified.
 
         Raises:
             TransientError: the registry did not answer.
@@ -26,15 +26,15 @@ class Artifacts(Protocol):
         """
 
     def obtain(self, model: str, version: Version) -> Artifact:
-        """The version's artifact, fetched where it is not at hand, and verified each time.
+        """Return the version's artifact. It is fetched if it is not on this machine, and verified each time.
 
-        A version that carries a fingerprint is compared with it; one that is seen for the first time with the tag that
-        it was registered with, if it has one.
+        The artifact is compared with the version's fingerprint. A version without one (at its first sight) is compared
+        with the tag that it was registered with, if it has one.
 
         Raises:
-            TransientError: the registry did not answer, or has not finished taking the version in; or this machine
-                refused us something.
-            PermanentError: there is no such version, its source is not allowed, or the number was given to another
-                model since the version was identified.
-            ArtifactError: what the registry has is not what its manifest says, or not what was registered.
+            TransientError: the registry did not answer or has not finished registering the version, or this machine
+                refused something, such as disk space.
+            PermanentError: there is no such version, its source is not allowed, or the number now belongs to another
+                model than the one identified.
+            ArtifactError: the files do not match their manifest, or are not those that were registered.
         """

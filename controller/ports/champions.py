@@ -1,4 +1,4 @@
-"""The samples that the watch of champions reads, and the place where it keeps what it knows."""
+"""The samples that the watch of champions reads, and the store of its state."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ VersionOf = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class WatchCursor:
-    """The place up to which samples were read: ids of the last answer and of the last labelled one."""
+    """The place up to which samples were read: the ids of the last answer and of the last labelled answer."""
 
     answer: int = 0
     labelled: int = 0
@@ -20,8 +20,9 @@ class WatchCursor:
 
 @dataclass(frozen=True, slots=True)
 class LabelledAnswer:
-    """A live answer, what its source named as the truth (a class, or a name for one), and how late that came.
-    ``confidence``: None where the answer is not kept any more."""
+    """A live answer with its label. ``truth``: a class, or a name that the label source uses for one. ``probability``:
+    of being sampled and labelled. ``confidence``: None if the answer is no longer kept. ``waited_s``: seconds from the
+    answer to its label; None: not known."""
 
     answer: str
     truth: str
@@ -32,20 +33,21 @@ class LabelledAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that came since a cursor, by version: counts of sampled live answers by mix (`core.champion.MIXES`) and by
-    name in it, and those that were labelled by chance. ``more``: there is more, after ``cursor``."""
+    """The samples since a cursor, by version. ``counts``: of sampled live answers, by mix (`core.champion.MIXES`) and
+    by name in the mix. ``labelled``: the answers labelled by chance. ``more``: there are more samples after
+    ``cursor``."""
 
     cursor: WatchCursor
     counts: Mapping[VersionOf, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     labelled: Mapping[VersionOf, Sequence[LabelledAnswer]] = field(default_factory=dict)
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by model, of its labelled answers
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # model -> the classes of its labelled answers
     more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The knowledge of a model: its champion, the one before it (which may come back), and how often retraining was
-    asked for, by cause."""
+    """The state of the watch for one model. ``former``: the champion before this one, which may come back. ``asked``:
+    how often retraining was asked for, by cause."""
 
     champion: Champion
     former: Champion | None = None
@@ -54,7 +56,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Retraining is asked for, of a version; ``at_s`` in unix time."""
+    """A request for retraining, for one version. ``at_s``: unix time."""
 
     model: str
     version: str
@@ -63,23 +65,24 @@ class Asked:
 
 
 class Champions(Protocol):
-    """The samples of all models, and what is known of their champions. Every method raises TransientError where the
-    store does not answer."""
+    """The samples of all models, and the state of the watch. Every method raises TransientError if the store does not
+    answer."""
 
     def head(self) -> WatchCursor:
-        """Return where things stand now: what a watch that never was begins from."""
+        """Return the cursor of the newest samples, for a watch that begins now."""
 
     def seen(self, after: WatchCursor, *, ids_max: int) -> Seen:
-        """Return what came after the cursor, of so many ids at most: each is read once, whatever came before."""
+        """Return the samples after the cursor, from ``ids_max`` ids at most. Each sample is read once."""
 
     def kept(self) -> tuple[WatchCursor | None, Mapping[str, Watched]]:
-        """Return how far was read (None: never), and what is known, by model; what this version of Serin cannot read is
-        left out."""
+        """Return the stored cursor (None: there is none) and the state by model. State that this version of Serin
+        cannot read is left out."""
 
     def keep(
         self, cursor: WatchCursor, changed: Mapping[str, Watched], asked: Sequence[Asked] = (), *, fence: int | None
     ) -> None:
-        """Keep how far was read with what it led to, and tell the journal of what was asked for: all of it or nothing.
+        """Store the cursor and the changed state, and record the requests for retraining in the journal, in one
+        transaction.
 
         Raises:
             ConflictError: a later leader than ``fence`` has written since.

@@ -1,11 +1,11 @@
-"""The time, by the wall and as it passes."""
+"""The clocks: the wall clock, and one that only goes forward."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
     def now_s(self) -> float:
-        """Unix seconds, for what is recorded: somebody may set them back or forward."""
+        """Return the wall clock's time in unix seconds, for records. Somebody may set that clock back or forward."""
 
     def monotonic_s(self) -> float:
-        """Seconds that only grow, since some moment of this process's: what intervals are measured by."""
+        """Return seconds that only grow, from an arbitrary zero of this process, to measure intervals."""

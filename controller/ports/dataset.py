@@ -1,4 +1,4 @@
-"""Labelled texts of production, for whoever trains the next version."""
+"""Labelled texts from production, with which people train the next version."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """The text of a request that was answered and labelled; ``label`` as its source named it. ``directed``: labelled
-    because versions disagreed; of the others, each stands for one over ``inclusion_probability``."""
+    """The text of a request that was answered and labelled. ``label``: as its source wrote it. ``directed``: labelled
+    because versions disagreed. Each other text stands for ``1 / inclusion_probability`` requests. Times are unix
+    seconds."""
 
     text: str
     label: str
@@ -25,10 +26,11 @@ class LabelledText:
 
 class LabelledTexts(Protocol):
     def classes(self, model: str) -> tuple[str, ...]:
-        """Return the classes that answers of the model named; none where no answer was sampled."""
+        """Return the classes in the model's sampled answers; empty if no answer was sampled."""
 
     def labelled(self, model: str, *, since_s: float) -> Iterator[LabelledText]:
-        """Yield those whose answers were given since then, oldest first, where the text is kept and can be read.
+        """Yield the labelled texts that were answered since ``since_s`` (unix time), oldest first; only those whose
+        text is kept and can be read.
 
         Raises:
             TransientError: the store does not answer.

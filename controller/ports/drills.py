@@ -1,4 +1,4 @@
-"""The needs of a drill: how a failure is injected, what is seen, and how users fare."""
+"""The needs of a drill: to inject a failure, to see what it causes, and to send requests as users do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,42 +8,43 @@ from controller.core.drills import Check, Counted
 
 
 class Injection(Protocol):
-    """One failure, bounded by itself. `begin` raises before anything was done; `end` may be called at any time, and
-    again; whatever becomes of this process, what it did is undone."""
+    """One failure, which ends by itself. If `begin` raises, nothing was done. `end` may be called at any time, and more
+    than once. The failure is undone even if this process dies."""
 
     @property
     def targets(self) -> Sequence[str]:
-        """Return what it would be done to, in words."""
+        """Return the replicas or other targets of the failure, in words."""
 
     def begin(self) -> str:
-        """Inject it, and return what was done, in a sentence.
+        """Inject the failure, and return what was done, in a sentence.
 
         Raises:
-            UsageError: it cannot be done here, and why.
-            TransientError: this machine does not let it be done now.
+            UsageError: the failure cannot be injected here; says why.
+            TransientError: this machine does not allow it now.
         """
 
     def end(self) -> None:
-        """Undo it, wherever it stands."""
+        """Undo the failure, however far it got."""
 
     def broken_off(self) -> str:
-        """Return why it cannot go on; empty where it can."""
+        """Return why the injection cannot go on; empty if it can."""
 
     def told(self) -> Sequence[str]:
-        """Return what processes and logs show of it since the last time, in sentences."""
+        """Return what processes and logs show of the failure since the last call, in sentences."""
 
     def checks(self) -> Sequence[Check]:
-        """Return what it found of what is promised, once it is over."""
+        """Return the injection's own checks, once the failure is over."""
 
     def is_over(self) -> bool:
-        """Return whether what it did has been answered, as by a process that runs again."""
+        """Return whether the installation has recovered, for example because the killed process runs again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look. ``faults``: parts that do not answer, by name. ``alerts``: by name, `pending` or `firing`; of the
-    model and of none. ``standing``: what of the model must not change, and ``happenings`` since the drill began.
-    ``unseen``: why nothing could be looked at this time, where it could not; that is no sight of anything."""
+    """What one look during a drill shows. ``faults``: by name, why a part does not answer. ``alerts``: by name,
+    `pending` or `firing`; those of the model, and those of no model. ``standing``: facts about the model that must not
+    change. ``happenings``: what has happened since the drill began. ``unseen``: why nothing could be seen; empty if
+    it could."""
 
     faults: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
@@ -54,12 +55,12 @@ class Seen:
 
 class Lookout(Protocol):
     def look(self) -> Seen:
-        """Return what `serin doctor`, Prometheus and the journal show now. What cannot be asked is a fault."""
+        """Return what `serin doctor`, Prometheus and the journal show now. A part that does not answer is a fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in the course of the drill's own requests."""
+    """The counts of the drill's own requests at one moment."""
 
     sent: int
     answered: int
@@ -67,9 +68,9 @@ class Mark:
 
 
 class Users(Protocol):
-    """The drill's own requests, which are under way."""
+    """The drill's own requests, while they are being sent."""
 
     def mark(self) -> Mark: ...
 
     def between(self, first: Mark, last: Mark) -> Counted:
-        """Return what came between two places."""
+        """Return the counts between two marks."""

@@ -1,15 +1,15 @@
-"""The fence of whoever leads, where leadership is decided elsewhere than in the store."""
+"""The fence of the leader, for a leadership that is decided outside the store."""
 
 from typing import Protocol
 
 
 class Fences(Protocol):
-    """The highest fence of a store: what is written with a lower one is refused from then on.
+    """The highest fence of a store. Writes with a lower fence are refused.
 
-    Every method raises TransientError where the store does not answer.
+    Every method raises TransientError if the store does not answer.
     """
 
     def highest(self) -> int: ...
 
     def raise_to(self, fence: int) -> bool:
-        """Raise the highest fence to this one; False where it stands there, or higher, already: another leads."""
+        """Raise the highest fence to this one. Return False if it is that high already: another controller leads."""

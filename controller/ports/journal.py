@@ -1,4 +1,4 @@
-"""The record of what was decided, and of what people did: events in streams, in one order over all of them."""
+"""The record of decisions and of people's actions: events in streams, in one order over all streams."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,28 +11,29 @@ INSTALLATION: Final = "installation"  # the stream of what concerns every model
 
 
 def release_stream(release_id: str) -> str:
-    """The stream of what happens to a release: one writer, and the state stands beside it."""
+    """Return the name of a release's stream, which has one writer and is stored with the release's state."""
     return f"release:{release_id}"
 
 
 def summary_stream(release_id: str) -> str:
-    """The stream of what stands for old looks of a release: beside its own, which has one writer."""
+    """Return the name of the stream with the summaries of a release's old looks. It is separate, because the release's
+    own stream has one writer."""
     return f"summaries:{release_id}"
 
 
 def release_of_stream(stream: str) -> str:
-    """The release whose stream it is."""
+    """Return the id of the release that the stream belongs to."""
     return stream.removeprefix("release:")
 
 
 def model_stream(model: str) -> str:
-    """The stream of what happens to a model outside of its releases."""
+    """Return the name of the stream of a model, for events outside its releases."""
     return f"model:{model}"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event as it is written: a kind, a time, a payload of JSON values, and the schema that the payload is in."""
+    """One event to be written: its kind, its unix time, a payload of JSON values, and the schema of the payload."""
 
     kind: str
     at_s: float
@@ -42,11 +43,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEntry:
-    """An entry as it is stored, with its place in the journal and in its stream's chain of hashes.
+    """An entry as stored, with its place in the journal and in its stream's chain of hashes.
 
-    ``text`` is the payload, canonical JSON, and None where it was thinned out; ``summary`` of the last of those is the
-    entry that stands for them all (`controller.journal.notes.LooksThinned`). ``head`` is what ``hash`` is the SHA-256
-    of.
+    ``text`` is the payload as canonical JSON; None if it was thinned out. The last entry of a thinned group has
+    ``summary``, the entry that stands for the whole group (`controller.journal.notes.LooksThinned`). ``hash`` is the
+    SHA-256 of ``head``.
     """
 
     position: int  # 1, 2, 3, ... over all streams: the order in which they were committed
@@ -59,12 +60,12 @@ class RecordedEntry:
     head: str = field(repr=False)
     previous_hash: str
     hash: str
-    chain: int = 2  # how the hash is taken: `controller.journal.chain`
+    chain: int = 2  # the kind of hash: `controller.journal.chain`
     summary: "RecordedEntry | None" = field(default=None, repr=False)
 
     @property
     def entry(self) -> Entry:
-        """The event. Raises ValueError where its payload was thinned out."""
+        """The event with its payload parsed. Raises ValueError if the payload was thinned out."""
         if self.text is None:
             raise ValueError(f"{self.stream}: the payload of entry {self.sequence} was thinned out")
         return Entry(self.kind, self.at_s, json.loads(self.text), self.schema)
@@ -72,18 +73,18 @@ class RecordedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The version as a release that it takes part in knows it."""
+    """A version as one of the releases that it takes part in knows it."""
 
     number: str
     source_id: str
     fingerprint: str  # empty until it was verified
-    served: bool  # all users got its answers
-    released: bool  # the release is, or was, to promote it
+    served: bool  # it answered all users
+    released: bool  # the purpose of the release is to promote it
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSummary:
-    """The release as lists show it."""
+    """A release as shown in lists."""
 
     release_id: str
     model: str
@@ -98,7 +99,7 @@ class ReleaseSummary:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """A release as stored: its state after ``sequence`` entries, and what it is found by."""
+    """A release as stored: its state after ``sequence`` entries, and the fields by which it is found."""
 
     release_id: str
     model: str
@@ -110,61 +111,61 @@ class ReleaseRecord:
     state: str = field(repr=False)  # JSON
     phase_since_s: float = 0.0
     reason: str = ""
-    sightings: tuple[Sighting, ...] = field(default=(), compare=False, repr=False)  # written, and not read with it
+    sightings: tuple[Sighting, ...] = field(default=(), compare=False, repr=False)  # written only, never read back
 
 
 class ReleaseLists(Protocol):
-    """The releases as lists and overviews show them. No state of a release is read, however many there are."""
+    """The releases as shown in lists and overviews, read without their states."""
 
     def summaries(
         self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseSummary]:
-        """As `Journal.releases`, without states."""
+        """Return the releases as `Journal.releases` does, without their states."""
 
     def summary(self, release_id: str) -> ReleaseSummary | None: ...
 
     def current(self, *, model: str | None = None) -> Sequence[ReleaseSummary]:
-        """Return of each model the release that began last, by model: the one in progress, if there is one."""
+        """Return for each model the release that began last (the one in progress, if there is one), sorted by model."""
 
     def newest(self, model: str, phases: Sequence[str], *, version: str | None = None) -> ReleaseSummary | None:
-        """The model's release, or of its releases of that version the one, that began last among those in one of the
-        phases."""
+        """Return the release of the model, and of the version if one is given, that began last among those in one of
+        the phases; None if there is none."""
 
     def count(self, model: str, version: str) -> int:
-        """Return how many releases of that version there are."""
+        """Return the number of releases of the version."""
 
 
 class Versions(Protocol):
-    """The identities by which the journal knows versions. Kept up to date by what is appended; nothing is read
-    through."""
+    """The identities by which the journal knows versions. Each append updates them, so a look-up reads no entries."""
 
     def known(self, model: str, number: str) -> tuple[str, str] | None:
-        """Source and fingerprint of the version that served last under this number, or was seen last where none did."""
+        """Return the source and the fingerprint of the version that served last under this number, or else was seen
+        last; None if there is none."""
 
     def fingerprint(self, model: str, number: str, source_id: str) -> str:
-        """The fingerprint of the version's first sight; empty where it was never verified."""
+        """Return the version's fingerprint at its first sight; empty if it was never verified."""
 
     def released(self, model: str, number: str, source_id: str) -> bool:
-        """Return whether a release to promote it was ever begun."""
+        """Return whether a release to promote the version was ever begun."""
 
 
 class Journal(ReleaseLists, Versions, Protocol):
-    """Entries and the state they lead to are committed in one transaction."""
+    """The journal. Entries and the state that follows from them are committed in one transaction."""
 
     def append(
         self, record: ReleaseRecord, entries: Sequence[Entry], *, taken_up: Sequence[str] = (), fence: int | None = None
     ) -> None:
-        """Append ``entries`` to the release's stream and store ``record``; ``record.sequence`` counts them in.
-        ``taken_up`` are ids of commands that these entries answer: they leave the inbox in the same transaction.
-        ``fence`` is the token of the leader who writes.
+        """Append ``entries`` to the release's stream and store ``record``, whose ``sequence`` includes them.
+        ``taken_up``: the ids of the commands that these entries answer; they leave the inbox in the same transaction.
+        ``fence``: the fence of the leader who writes.
 
         Raises:
-            ConflictError: the stream does not stand at ``record.sequence - len(entries)``: another writer; or a later
-                leader has written since.
+            ConflictError: the stream does not have ``record.sequence - len(entries)`` entries, because somebody else
+                wrote, or a later leader has written since.
         """
 
     def note(self, stream: str, entries: Sequence[Entry], *, fence: int | None = None) -> None:
-        """Append to the stream of a model or of the installation, which many may write to.
+        """Append entries to the stream of a model or of the installation, which several writers share.
 
         Raises:
             ConflictError: a later leader than ``fence`` has written since.
@@ -175,31 +176,32 @@ class Journal(ReleaseLists, Versions, Protocol):
     def releases(
         self, *, model: str | None = None, active: bool | None = None, limit: int = 100, before: str | None = None
     ) -> Sequence[ReleaseRecord]:
-        """Newest first; with ``before``, the id of a release, those older than it: none where there is no such one."""
+        """Return the releases, newest first, ``limit`` at most; with ``before``, the id of a release, only those older
+        than that one (none if there is no such release)."""
 
     def page(self, release_id: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
-        """The entries of a release as `stream_page` gives them."""
+        """Return the entries of a release, as `stream_page`."""
 
     def stream_page(self, stream: str, *, after: int, limit: int) -> Sequence[RecordedEntry]:
-        """The entries that follow sequence number ``after``, in order, at most ``limit``. Each is held against its hash
-        and the entry before it, and the last of all against the stream.
+        """Return the entries that follow sequence number ``after``, in order, at most ``limit``. Each is checked
+        against its hash and the entry before it, and the stream's last entry against the stream.
 
         Raises:
             PermanentError: the chain is broken; the message names the sequence number.
         """
 
     def last(self, stream: str, kinds: Sequence[str]) -> RecordedEntry | None:
-        """The stream's last entry of one of the kinds."""
+        """Return the stream's last entry of these kinds; None if there is none."""
 
     def of_kinds(self, stream: str, kinds: Sequence[str], *, since_s: float, limit: int) -> Sequence[RecordedEntry]:
-        """The stream's latest entries of these kinds that were written since then, in order, at most ``limit``. The
-        chain is not checked."""
+        """Return the stream's latest entries of these kinds since ``since_s`` (unix time), in order, at most ``limit``.
+        The chain is not checked."""
 
     def written_at_s(self) -> float | None:
-        """Return the time of the last entry of any stream; None where there is none."""
+        """Return the unix time of the last entry of any stream; None if there is none."""
 
     def entries(self, release_id: str) -> Sequence[RecordedEntry]:
-        """In order, with the chain checked.
+        """Return all entries of the release in order, with the chain checked.
 
         Raises:
             PermanentError: the chain is broken; the message names the sequence number.
@@ -207,21 +209,22 @@ class Journal(ReleaseLists, Versions, Protocol):
 
 
 class Feed(Protocol):
-    """The journal in the order of its positions, for those who follow it."""
+    """The journal in the order of its positions, for followers."""
 
     def feed(self, *, after: int, limit: int, kinds: Sequence[str] | None = None) -> "FeedPage":
-        """At most ``limit`` entries that follow position ``after``; of these kinds only, where any are named."""
+        """Return at most ``limit`` entries after position ``after``; only those of ``kinds``, if given."""
 
     def position_of(self, subscriber: str) -> int:
-        """Return how far the subscriber has come; 0 where it never began."""
+        """Return the position up to which the subscriber has read; 0 if it never began."""
 
     def advance(self, subscriber: str, position: int) -> None:
-        """Remember that the subscriber is done with everything up to ``position``. Never goes back."""
+        """Store that the subscriber has read everything up to ``position``. A stored position never goes back."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """``reached`` is the position up to which nothing is left out: what to ask for next follows it."""
+    """One page of the feed. ``reached``: the position up to which nothing is left out; the next page begins after
+    it."""
 
     entries: Sequence[RecordedEntry]
     reached: int

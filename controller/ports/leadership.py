@@ -1,4 +1,4 @@
-"""The leadership among the controllers of one database: one is at work. The others stand by."""
+"""The leadership among the controllers of one database: one of them works, and the others stand by."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,8 +6,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write, until another takes it. ``fence`` grows with each holder: what is written with an older one
-    is refused."""
+    """The right to write, until another controller takes it. ``fence`` grows with each holder; writes with an older
+    fence are refused. ``lease_s``: seconds without a beat after which another controller may take the lease."""
 
     holder: str
     fence: int
@@ -16,23 +16,24 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Another has the lease, or had it when it was last seen."""
+    """Another controller, ``by``, has the lease, or had it when last seen."""
 
     by: str
 
 
 class Leadership(Protocol):
-    """One lease over everything that a database holds.
+    """One lease over everything in a database.
 
-    No wall clock decides when it ends, so that none that is set can end it. A holder counts up a beat with every
-    renewal; whoever waits takes the lease once it has seen one beat for ``lease_s`` by a clock of its own that only
-    goes on. What makes this safe is the fence, not the time: who slept through its lease is refused when it writes.
+    The lease does not depend on wall clocks, which people can set. Its holder increments a counter, the beat, with each
+    renewal. A controller that waits takes the lease once the beat has not changed for ``lease_s`` by its own monotonic
+    clock. The fence makes this safe, not the time: a controller that slept through its lease is refused when it writes.
     """
 
     def acquire(self, holder: str, *, lease_s: float) -> Lease | Held:
-        """Take the lease if it is free, if its holder gave no beat for as long as it promised to, or if ``holder`` has
-        it already: one that starts again under its own name waits for nobody, so a name is one controller's at a time.
-        The caller asks again, a few times in each ``lease_s``, while another holds it.
+        """Take and return the lease if it is free, if its holder gave no beat for its ``lease_s``, or if ``holder`` has
+        it already; otherwise return who holds it. A controller that restarts under its own name does not wait, so only
+        one controller at a time may use a name. While another one holds the lease, the caller asks again a few times in
+        each ``lease_s``.
 
         Raises:
             TransientError: the store does not answer.
@@ -42,12 +43,12 @@ class Leadership(Protocol):
         """Give a beat.
 
         Raises:
-            ConflictError: another has taken it.
-            TransientError: the store does not answer; whether it is still ours is not known.
+            ConflictError: another controller has taken the lease.
+            TransientError: the store does not answer; whether the lease is still held is not known.
         """
 
     def release(self, lease: Lease) -> None:
-        """Give it back, so that the next one waits for nothing; nothing where another has it.
+        """Give the lease back, so that the next controller need not wait. Does nothing if another one has it.
 
         Raises:
             TransientError: the store does not answer.

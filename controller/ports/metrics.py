@@ -1,4 +1,4 @@
-"""The counts of versions and of their users."""
+"""The counts that replicas and the gateway export, by version."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ from gates.evidence import ArmCounts, Resources
 
 @dataclass(frozen=True, slots=True)
 class CounterCursor:
-    """The place where the last look stopped reading: series key -> value of its last raw sample, and when that was."""
+    """The place where the last look stopped reading. ``values``: series key -> value of its last raw sample.
+    ``at_s``: unix time of the reading."""
 
     values: Mapping[str, float]
     at_s: float
@@ -17,11 +18,11 @@ class CounterCursor:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The texts of one version, what they were like, and what its replicas used, since a cursor; ``None``: nobody
-    measured it.
+    """The texts of one version and the resources of its replicas, since a cursor. ``None``: not measured.
 
-    Counts are of all its traffic, sums over its replicas. ``resources`` has what replicas tell of the figures that
-    looks show, of the worst replica where they are no counts; the rest of them is for whoever takes the look.
+    Counts cover all its traffic, live and shadow, summed over its replicas, except ``token_counts``. ``resources``
+    holds the figures that replicas report; a figure that is no count is that of the worst replica. The look adds the
+    remaining figures.
     """
 
     replicas: int
@@ -33,16 +34,18 @@ class Usage:
     worker_restarts: int | None = None
     busy_s: float | None = None  # time spent computing
     resources: Resources = field(default_factory=Resources)
-    tokenizer: str = ""  # SHA-256 of the running tokenizer's file; several, where replicas differ
+    tokenizer: str = ""  # SHA-256 of the running tokenizer's file; several if replicas differ
 
 
 @dataclass(frozen=True, slots=True)
 class MetricCounts:
-    """Increments since a cursor, exact, and the cursor to go on from. A version that has served nothing counts zero.
+    """The exact increments of counters since a cursor, and the cursor to go on from. A version that has served nothing
+    counts zero.
 
-    ``parts``: the live ones of a version with several replicas, by which of them served; a replica keeps its place from
-    look to look, and one that comes in the place of another gets that. ``users``: the live ones of users whom the
-    gateway keeps on a version, by part of the users (``USER_PARTS``), timed by ``USER_EDGES_MS``.
+    ``live`` and ``shadow`` are by version. ``parts``: the live requests of a version with several replicas, by replica;
+    a replica keeps its place from look to look, and a replica that takes over from another one gets its place.
+    ``users``: the live requests of users whom the gateway keeps on a version, by part of the users (``USER_PARTS``),
+    with latencies in ``USER_EDGES_MS``.
     """
 
     live: Mapping[str, ArmCounts]
@@ -57,14 +60,14 @@ class MetricCounts:
 
 @dataclass(frozen=True, slots=True)
 class GatewayCounts:
-    """The answers of the gateway since a cursor, exact: each user's request once, by the version that it was dealt to.
+    """The exact counts of the gateway since a cursor: each user request once, by the version that it was routed to.
 
-    ``live`` has no ``error_clusters``: the gateway does not know causes. It times every answer of a version, in whole
-    milliseconds, and its histogram may be a scrape behind its counts. ``copies``: mirrored requests that were answered,
-    ``copies_failed`` those of them that were with a server error.
-    ``sent``: live ones that a version was asked, those that their user gave up, too; some may be among no answers.
-    ``since_s``: nothing is counted of before then, which the gateway was read earlier than the cursor says; None: not
-    known. ``copies`` is empty where the gateway does not tell them; ``times_untold`` says why it tells no times, if so.
+    ``live`` has no ``error_clusters``: the gateway does not know causes. It measures latency in whole milliseconds, and
+    its histogram may be a scrape behind its counts; ``times_untold``: why it reports no latencies; empty if it does.
+    ``copies``: the mirrored requests that were answered, and ``copies_failed`` those answered with a server error; both
+    are empty if the gateway does not report copies. ``sent``: the live requests sent to a version, including those that
+    the user gave up, so some have no answer. ``since_s``: unix time before which nothing is counted; it is earlier than
+    the cursor's time, because the gateway was scraped before the cursor was taken. None: not known.
     """
 
     live: Mapping[str, ArmCounts]
@@ -79,34 +82,36 @@ class GatewayCounts:
 
 class Metrics(Protocol):
     def counts(self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float) -> MetricCounts:
-        """Return what each version did between the cursor and ``at_s``, both from the same instant of the same source.
+        """Return the counts of each version between the cursor and ``at_s`` (unix time), all read at the same instant.
 
-        Without a cursor the counts are zero and the cursor is where things stand. Raw samples are differenced with
-        reset handling, per instance; never extrapolated.
+        Without a cursor the counts are zero, and the cursor marks the present. Raw samples are subtracted per instance,
+        with counter resets handled, and never extrapolated.
 
         Raises:
-            TransientError: not reachable, or a version's samples are missing, stale, partial or not finite: then
-                nothing is known of the window, and the same cursor must be used again.
+            TransientError: the source is not reachable, or a version's samples are missing, stale, partial or not
+                finite. Nothing is then known of the window, and the same cursor must be used again.
         """
 
     def gateway(
         self, model: str, versions: Sequence[str], cursor: CounterCursor | None, *, at_s: float
     ) -> GatewayCounts:
-        """Return what users got of each version between the cursor and ``at_s``, as the gateway counted it.
+        """Return what users got from each version between the cursor and ``at_s``, as the gateway counted it.
 
-        As ``counts``, with a cursor of its own. What the gateway answered by itself (no connection to the version, a
-        time-out) is among the version's errors: nobody else counts it.
+        Works as ``counts``, with a cursor of its own. Answers that the gateway gave by itself (no connection to the
+        version, a time-out) count as the version's errors, because nobody else counts them.
 
         Raises:
-            TransientError: of the source ``gateway``: not reachable, or the gateway is not scraped, or another one.
+            TransientError: with the source ``gateway``: the metrics are not reachable, the gateway is not scraped, or
+                another gateway is.
         """
 
     def service_errors(self, model: str, windows_s: Sequence[float], *, at_s: float) -> Mapping[float, tuple[int, int]]:
-        """(Errors, requests) of all that users asked of the model in each of the windows that end at ``at_s``.
+        """Return, by window length in seconds, the numbers of errors and of requests in the window that ends at
+        ``at_s``.
 
-        As the gateway answered them: whatever version they were dealt to, and if there was none. A window longer than
-        the gateway has been watched tells of what was watched.
+        All user requests for the model count, as the gateway answered them, whichever version they were routed to, even
+        if there was none. A window that began before the gateway was scraped covers only the time since then.
 
         Raises:
-            TransientError: not reachable, or its answer cannot be used.
+            TransientError: the metrics are not reachable, or their answer cannot be used.
         """

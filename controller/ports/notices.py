@@ -1,4 +1,4 @@
-"""The queue of what people are told, by target, and the channels that tell it."""
+"""The queue of notices by target, and the channels that deliver them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from controller.core.notices import Message, Notice, Severity
 from controller.errors import SerinError
 
 WAITING_MAX: Final = 1_000
-"""Notices that wait for one target, at most: one that is away for days fills nothing."""
+"""The most notices that wait for one target, so that a target that is down for days does not fill the disk."""
 
 
 class UndeliveredError(SerinError):
-    """A target did not take a message. ``again_s``: when it wants to be asked again, in seconds; None: it does not
-    say."""
+    """A target did not take a message. ``again_s``: the seconds after which the target wants to be tried again; None:
+    it does not say."""
 
     def __init__(self, message: str, *, again_s: float | None = None) -> None:
         super().__init__(message)
@@ -21,71 +21,73 @@ class UndeliveredError(SerinError):
 
 
 class Channel(Protocol):
-    """One target of notices, and how it is told."""
+    """One target of notices, and the way to it."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def severities(self) -> frozenset[Severity]:
-        """Return what it is told of."""
+        """Return the severities that the target gets."""
 
     @property
     def models(self) -> frozenset[str]:
-        """Return whose notices it gets; none named: everybody's."""
+        """Return the models whose notices the target gets; empty: all models."""
 
     @property
     def group_max(self) -> int:
-        """Return how many notices of one model, version and severity one message may hold."""
+        """Return the most notices of one model, version and severity that one message may hold."""
 
     def send(self, message: Message) -> None:
-        """Tell it, within a bounded time. To be told again with the same id must do no harm.
+        """Deliver the message within a bounded time. To deliver the same id again must do no harm.
 
         Raises:
-            UndeliveredError: it is not known to have arrived.
+            UndeliveredError: the message is not known to have arrived.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The notices of one target that were not delivered. ``given_up``: since one was delivered last."""
+    """The undelivered notices of one target. ``given_up``: the number given up since the last delivery."""
 
     target: str
     waiting: int = 0
-    oldest_s: float | None = None  # unix time of the one that waits for longest
+    oldest_s: float | None = None  # unix time of the notice that has waited longest
     given_up: int = 0
-    trouble: str = ""  # why, as the last attempt found
+    trouble: str = ""  # why the last attempt failed
 
 
 class NoticeQueue(Protocol):
-    """Notices on their way, each once a target however often it is put in. What a method raises beside what it says is
-    TransientError: the store does not answer."""
+    """The notices on their way: one for each target, however often it is put in. Every method raises TransientError if
+    the store does not answer."""
 
     def put(self, notice: Notice, targets: Sequence[str], *, due_at_s: float, silent: bool = False) -> None:
-        """Keep the notice for the targets, to be told from ``due_at_s`` on; ``silent``: not at all. Beyond
-        ``WAITING_MAX`` of a target it is given up at once."""
+        """Keep the notice for the targets, to be delivered from ``due_at_s`` (unix time) on; ``silent``: it is kept but
+        never delivered. If ``WAITING_MAX`` notices wait for a target already, this one is given up at once."""
 
     def next(self, target: str, *, now_s: float, group_max: int) -> Message | None:
-        """Return what is to be told to the target now, the most urgent first and then the oldest; None: nothing is.
+        """Return the message to deliver to the target now: the most urgent first, then the oldest. None if there is
+        none.
 
-        A message that was made once is given with the same id and notices until it is settled, and no other holds
-        them."""
+        A message keeps its id and its notices until it is settled, and no other message holds those notices."""
 
     def delivered(self, target: str, message_id: str, *, at_s: float) -> None:
-        """Settle the message: it arrived. What waits for the target may be tried at once."""
+        """Settle the message: it arrived. Other messages for the target may be tried at once."""
 
     def failed(self, target: str, message_id: str, trouble: str, *, due_at_s: float | None, at_s: float) -> None:
-        """Keep it for ``due_at_s``; None: it is given up."""
+        """Record the failed attempt, and keep the message until ``due_at_s`` (unix time); None: give it up."""
 
     def withdraw(self, named: Collection[str], *, at_s: float) -> int:
-        """Settle what did not reach targets other than the named ones: it is told no more, nor is it said that it was
-        not. Return the number of notices that waited."""
+        """Settle the notices that wait for targets other than the named ones: they are never delivered, and not
+        reported as undelivered. Return their number."""
 
     def standing(self) -> Sequence[Standing]:
-        """Return what was not delivered, of the targets that have any such, by name."""
+        """Return the undelivered notices of each target that has some, sorted by target."""
 
     def kept_silent(self, model: str, *, since_s: float) -> int:
-        """Return how many notices of the model (`ANY_MODEL`: of any) nobody was told since, each counted once."""
+        """Return the number of notices about the model (`ANY_MODEL`: any model) that were silenced since ``since_s``,
+        each counted once."""
 
     def prune(self, before_s: float) -> int:
-        """Forget what was settled before, and what waits since before then; the number of notices."""
+        """Delete the notices that were settled before ``before_s`` (unix time) or have waited since before that time.
+        Return their number."""

@@ -9,21 +9,21 @@ from controller.core.policy import ReleasePolicy
 
 @dataclass(frozen=True, slots=True)
 class NotFollowed:
-    """A document that is no policy to be followed, and why, in one sentence that names it."""
+    """A document that is not followed as a policy. ``why``: one sentence that names the document."""
 
     why: str
 
 
 class PolicySource(Protocol):
-    """One place where policies are kept. It is asked at each round, from any thread, so it answers at once: whatever
-    has to be waited for is known from before."""
+    """One place where policies are kept. It is asked in each round, from any thread, so it must answer at once, from
+    what it already knows."""
 
     def documents(self) -> Mapping[str, ReleasePolicy | NotFollowed]:
-        """Return every document that there is now, by a name that people find it by.
+        """Return all current documents, by a name by which people find them.
 
-        The very same object as before where nothing has changed. A document that cannot be read for a moment (it is
-        just being replaced) stays as it was.
+        If nothing has changed, the result is the same object as before. A document that cannot be read for a moment,
+        because it is being replaced, stays as it was.
 
         Raises:
-            TransientError: the source does not answer; what it said before holds until it does.
+            TransientError: the source does not answer; its last answer stays in force.
         """

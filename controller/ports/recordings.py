@@ -1,4 +1,4 @@
-"""Recorded requests that are asked again for a release, before any user."""
+"""Recorded requests that both versions of a release answer again in shadow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ Scores = Mapping[str, float]
 
 
 class Outcome(StrEnum):
-    """The end of asking a recorded request again."""
+    """The outcome of replaying a recorded request."""
 
     WAITING = "waiting"
     ANSWERED = "answered"  # by both versions
-    REFUSED = "refused"  # the candidate does not take a text that stable takes
-    FAILED = "failed"  # the candidate failed, and it alone
-    UNREADABLE = "unreadable"  # its text is gone, or stable does not take it
+    REFUSED = "refused"  # the candidate refuses a text that stable accepts
+    FAILED = "failed"  # only the candidate failed
+    UNREADABLE = "unreadable"  # the text is gone, or stable refuses it
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayOrder:
-    """The replay that a release asks for. What was recorded after it began is no recording. ``judged``: the suites that
-    the release is judged by otherwise, whose texts would count twice."""
+    """The replay of one release, which began at ``began_at_s``; only earlier requests are replayed. ``judged``: the
+    suites that judge the release, whose texts are left out so that they do not count twice."""
 
     release_id: str
     model: str
@@ -32,13 +32,13 @@ class ReplayOrder:
     candidate: str
     began_at_s: float
     policy: ReplayPolicy
-    chosen_ratio_max: float  # as of `gates.online.label_sources.LabelPolicy`: of labels from before the release
+    chosen_ratio_max: float  # as in `gates.online.label_sources.LabelPolicy`, for labels from before the release
     judged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class KnownText:
-    """A labelled text of production that no version was trained on. ``source``: the file that it stands in."""
+    """A labelled text from production that no version was trained on. ``source``: the file that holds the text."""
 
     text: str
     truth: str
@@ -48,13 +48,13 @@ class KnownText:
 
 class KnownTexts(Protocol):
     def __call__(self, suites: Sequence[str]) -> Sequence[KnownText]:
-        """Return the texts of these files. Raises TransientError where one cannot be read."""
+        """Return the texts of these files. Raises TransientError if one cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A request as it is to be asked: ``text`` as it was kept, None where it cannot be read any more; ``known`` is what
-    stable answered to this very text, None where it was another version, or the text was changed by redaction."""
+    """A request to be replayed. ``text``: as kept; None if it can no longer be read. ``known``: stable's recorded
+    answer to exactly this text; None if another version answered, or if redaction changed the text."""
 
     place: int
     request_id: str
@@ -64,7 +64,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class AskedAgain:
-    """A request that was asked again. ``stable``: its new answer; None: what is recorded of it stands."""
+    """A request that was replayed. ``stable``: stable's new answer; None: the recorded one counts."""
 
     recorded: Recorded
     outcome: Outcome
@@ -74,9 +74,9 @@ class AskedAgain:
 
 @dataclass(frozen=True, slots=True)
 class ReplayProgress:
-    """The progress of a replay: of ``chosen`` requests those that were asked, by how that ended. ``reuses``: what is
-    recorded of stable is what it answers now (None: not yet known, by ``checked`` answers that were asked for anew).
-    ``trouble``: why it does not go on; where nothing is chosen, it never will."""
+    """The progress of a replay of ``chosen`` requests, by outcome. ``reuses``: whether stable's recorded answers are
+    used, because stable still gives them (None: not known yet). ``checked``: recorded answers that were compared with
+    new ones. ``trouble``: why the replay does not go on; if nothing was chosen, it never will."""
 
     chosen: int
     answered: int = 0
@@ -97,25 +97,25 @@ class ReplayProgress:
 
 
 class Recordings(Protocol):
-    """The recorded requests and what became of them. Every method raises TransientError where they cannot be read.
+    """The recorded requests and the outcomes of replays. Every method raises TransientError if they cannot be read.
 
-    ``fence`` is the token of the leader who writes: what writes raises ConflictError where a later leader has written.
+    ``fence`` is the fence of the leader who writes. Writing methods raise ConflictError if a later leader has written.
     """
 
     def choose(self, order: ReplayOrder, *, now_s: float, fence: int | None = None) -> ReplayProgress:
-        """Choose the requests of a replay, unless that was done, and return how far it is. Where there were none to
-        choose, there are none later either, and ``trouble`` says what to do for the next release.
+        """Choose the requests of a replay, unless they were chosen before, and return its progress. If there are none
+        to choose, none is chosen later either, and ``trouble`` says what to do for the next release.
 
-        Of each text one request, and of those the newest; none that had an answer of another kind than a live one, be
-        it a copy's or a replay's: labels of such requests were asked for because two versions disagreed, so that what
-        is left of them is no fair sample. In the order of the texts' digests, which is as good as chance.
+        For each text the newest request is chosen, in the order of the texts' digests, which is random. Requests that
+        were ever mirrored or replayed are left out: labels were asked for those on which two versions disagreed, so the
+        others are no fair sample.
 
-        And of the policy's suites each text that no release has asked, whose label is known: that becomes a label of
-        its pair, once there is one.
+        In addition, each text of the policy's replay suites that no release has asked yet is chosen. Its known label
+        counts once both versions have answered.
         """
 
     def waiting(self, order: ReplayOrder, limit: int) -> Sequence[Recorded]:
-        """Return those to be asked next."""
+        """Return the requests to be replayed next, ``limit`` at most."""
 
     def asked(
         self,
@@ -126,13 +126,13 @@ class Recordings(Protocol):
         inclusion_probability: float,
         fence: int | None = None,
     ) -> None:
-        """Keep what was answered, as pairs of the release. Repeating it changes nothing."""
+        """Store the answers as pairs of the release. Repeating the call changes nothing."""
 
     def note(
         self, release_id: str, *, trouble: str, reuses: bool | None, checked: int, fence: int | None = None
     ) -> None:
-        """Keep why a replay does not go on (empty: it does), whether stable's recorded answers are used, and how many
-        of them were asked for anew."""
+        """Store why a replay does not go on (empty: it does), whether stable's recorded answers are used, and how many
+        of them were checked."""
 
     def progress(self, release_id: str) -> ReplayProgress | None:
-        """Return how far the release's replay is; None where it has none."""
+        """Return the progress of the release's replay; None if it has none."""

@@ -1,4 +1,4 @@
-"""Sampled answers and their labels: what is read of them, and what is sent in."""
+"""Sampled answers and their labels: how they are read, and how they are sent in."""
 
 import itertools
 import math
@@ -17,11 +17,11 @@ _NO_ALIASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class SampleCursor:
-    """The place to which the look before read: ids of the last rows taken.
+    """The place up to which samples have been read: the ids of the last rows read.
 
-    ``first_pair`` is where the release began: its pairs have greater ids, and only among them a text counts once. The
-    other firsts are where it began among labelled answers, labels and disputes. ``names`` are those that the looks
-    before read labels by; None: there were none.
+    The ``first_`` fields are the ids at which the release began: its own pairs, labelled answers, labels and disputes
+    have greater ids. A text counts once among the release's pairs. ``names``: the names by which the earlier looks read
+    labels; None: there was no look.
     """
 
     pair: int = 0
@@ -41,15 +41,15 @@ class SampleCursor:
 
 
 REFERENCE_ANSWERS_MAX: Final = 8_000
-"""The most answers of the time before a release that are compared with."""
+"""The most answers from before a release with which its answers are compared."""
 CONFIDENCE_BINS = 10
-"""Equal bins over 0 to 1 that confidences are counted in."""
+"""The number of equal bins, from 0 to 1, in which confidences are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerCounts:
     """One version's sampled answers to live requests: by predicted class, by confidence (``CONFIDENCE_BINS``), and by
-    tokens of the text where edges were given (one entry more than edges; answers that do not tell are left out)."""
+    tokens of the text if edges were given (one entry more than edges, without answers that do not say)."""
 
     classes: Mapping[str, int]
     confidence_counts: tuple[int, ...]
@@ -58,8 +58,9 @@ class AnswerCounts:
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """All pairs that are evidence, labelled or not: by stable's class, and in each by both versions' confidences
-    (`gates.evidence.PAIR_CONFIDENCE_EDGES`). ``agreed``: of each class, those that the candidate answered alike."""
+    """The pairs that are evidence, labelled or not. ``stable`` and ``candidate``: by stable's class, the counts by the
+    version's confidence (`gates.evidence.PAIR_CONFIDENCE_EDGES`). ``agreed``: by class, the pairs in which both
+    versions gave that class."""
 
     stable: Mapping[str, tuple[int, ...]]
     candidate: Mapping[str, tuple[int, ...]]
@@ -76,27 +77,27 @@ class SampleEvidence:
     stable_labels: LabelCounts
     candidate_labels: LabelCounts
     cursor: SampleCursor
-    slice_pairs: tuple[SlicePairs, ...]  # of each slice asked for, in that order
+    slice_pairs: tuple[SlicePairs, ...]  # one for each requested slice, in that order
     stable_answers: AnswerCounts
     candidate_answers: AnswerCounts
-    label_sources: tuple[LabelSource, ...] = ()  # those that said most, by name
-    unseen_slices: tuple[UnseenSlice, ...] = ()  # by a tag that no request of the last ones carries
-    pair_counts: PairCounts | None = None  # None: not told
-    paired: int | None = None  # pairs of copies, those of a text that was seen before, too; None: not told
-    replayed: Replayed | None = None  # of requests that were asked again
+    label_sources: tuple[LabelSource, ...] = ()  # those with the most labels, sorted by name
+    unseen_slices: tuple[UnseenSlice, ...] = ()  # slices by a tag that no recent request carries
+    pair_counts: PairCounts | None = None  # None: not known
+    paired: int | None = None  # pairs of copies, including those of a text seen before; None: not known
+    replayed: Replayed | None = None  # of replayed requests
 
 
 LAST_ANSWERS_MAX: Final = 1_000
-"""The last live answers that tell what requests are like now."""
+"""The most recent live answers by which requests are characterised."""
 SOURCES_MAX = 20
-"""Sources of labels that a look tells of."""
+"""The most label sources that a look describes."""
 SOURCE_LABELS_MAX = 1_000
-"""The last labels that a look tells their sources by: an error ends by itself once so many right ones came."""
+"""The most recent labels by which a look describes their sources: an error is forgotten after that many right ones."""
 
 
 class Samples(Protocol):
     def latest(self) -> SampleCursor:
-        """Return where things stand now: what a release that starts now has to begin from."""
+        """Return the cursor for a release that starts now."""
 
     def since(
         self,
@@ -109,42 +110,43 @@ class Samples(Protocol):
         names: LabelNames = LabelNames(),  # noqa: B008 - frozen
         settled_before_s: float = math.inf,
     ) -> SampleEvidence:
-        """Pairs, answers to live requests, and their labels, added since.
+        """Return the pairs, the answers to live requests, and their labels that were added since the cursor.
 
         A pair is a live and a shadow answer of the two versions to one request; which of them was live makes no
-        difference. Of several pairs with the same text, the first one of the release stands for all. Each pair tells
-        which of ``slices`` it belongs to (`gates.slices`).
+        difference. Of several pairs with the same text, only the release's first one counts. Each pair names the
+        ``slices`` that it belongs to (`gates.online.slices`).
 
-        A label whose truth is no class by ``names`` is no evidence, only counted for its source; one that was none by
-        the names of all looks that could have read it, and is one now, is evidence now. What is read here is judged:
-        corrections of it come too late. ``settled_before_s``: labels that came before have had time to meet the sample
-        of their request.
+        A label whose name means no class by ``names`` is no evidence, and is only counted for its source. If its name
+        means a class later, the label becomes evidence then. Labels that are read here count as judged: their
+        corrections come too late. ``settled_before_s`` (unix time): labels that arrived before it have had time to meet
+        the sample of their request.
         """
 
     def last_answers(self, model: str, version: str) -> Sequence[Attributes]:
-        """Return what slices are told by of the version's last sampled live answers, ``LAST_ANSWERS_MAX`` at most, the
-        newest first."""
+        """Return the attributes (by which slices are told apart) of the version's last sampled live answers, newest
+        first, ``LAST_ANSWERS_MAX`` at most."""
 
     def reference(
         self, model: str, version: str, cursor: SampleCursor, *, since_s: float, token_edges: Sequence[int]
     ) -> Sequence[AnswerCounts]:
-        """Return what the version's sampled live answers looked like from ``since_s`` on and before the cursor.
+        """Return the counts of the version's sampled live answers from ``since_s`` (unix time) up to the cursor.
 
-        In blocks of bounded size from all along that time, none in two; those without an answer are left out.
+        The answers are counted in blocks of bounded size, spread over that time, each answer once; empty blocks are
+        left out.
         """
 
 
 ARRIVALS_MAX: Final = 500
-"""The last labels by chance that tell how labels come."""
+"""The most recent labels of requests chosen by chance, from which the share and delay of labels are computed."""
 ARRIVALS_MIN: Final = 30
-"""Fewer tell nothing."""
+"""The fewest labels from which they are computed."""
 
 
 class LabelArrivals(Protocol):
     def labelled(self, model: str) -> Labelled | None:
-        """Return how many of the model's sampled live answers got a label by chance, and how late, from the first to
-        the last of those that the last ``ARRIVALS_MAX`` labels are of; None where there are too few, or they lie too
-        far apart to be counted.
+        """Return the share of the model's sampled live answers that got a label by chance, and the delay, between the
+        first and the last answer that the last ``ARRIVALS_MAX`` labels belong to. None if there are too few labels, or
+        if the answers lie too far apart to be counted.
 
         Raises:
             TransientError: the samples cannot be read.
@@ -165,18 +167,18 @@ class Prediction:
     probabilities: Mapping[str, float]
     inclusion_probability: float
     text_digest: str
-    tokens: int | None = None  # of the text before truncation; not every replica says
+    tokens: int | None = None  # of the text before truncation; None: the replica does not report it
     tags: Mapping[str, str] = field(default_factory=dict)  # attributes that the client gave the request
     text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The truth about one request, whenever it comes. ``directed``: given because the versions disagreed.
+    """The truth about one request. ``directed``: the request was labelled because the versions disagreed.
 
-    ``inclusion_probability``, in (0, 1]: how likely this request was to be labelled, by the design that chose it. Where
-    some texts are likelier than others, each label counts as one over it. ``corrects``: the source takes back what it
-    said of the request before. ``received_at_s``: when the label came here; None: at ``at_s``.
+    ``inclusion_probability``, in (0, 1]: the probability that this request was chosen to be labelled. If texts are not
+    equally likely, each label counts as ``1 / inclusion_probability``. ``corrects``: the source takes back what it said
+    earlier about the request. ``received_at_s``: unix time at which the label arrived here; None: ``at_s``.
     """
 
     request_id: str
@@ -191,9 +193,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """A request whose truth would tell most: the versions' answers, and whether it is asked for because they differ, as
-    its label has to say (`Label.directed`), or by chance. ``inclusion_probability`` is what its label has to say, too:
-    in proportion to those of the requests that are asked for with it."""
+    """A request whose label is wanted. ``directed``: it is wanted because the versions disagree, and not by chance. Its
+    label must repeat ``directed`` and ``inclusion_probability`` (`Label`); the latter is proportional to those of the
+    other requests in the same list."""
 
     request_id: str
     model: str
@@ -205,35 +207,36 @@ class LabelRequest:
 
 
 BY_CHANCE_BELOW: Final = "1a"
-"""Texts whose digest is below are asked for by chance, one in ten, whether or not the versions agree on them: digests
-are keyed hexadecimal hashes, and have nothing to do with what a text says."""
+"""The bound of digests for labels by chance. Texts with a smaller digest, one in ten, are chosen whether or not the
+versions agree on them. Digests are keyed hexadecimal hashes and independent of what a text says."""
 BY_CHANCE_RATIO: Final = int(BY_CHANCE_BELOW, 16) / 16 ** len(BY_CHANCE_BELOW)
-"""The share of texts whose digests are."""
+"""The share of texts with a digest below ``BY_CHANCE_BELOW``, 0 to 1."""
 
 
 def by_turns(
     directed: Sequence[LabelRequest], by_chance: Sequence[LabelRequest], limit: int
 ) -> tuple[LabelRequest, ...]:
-    """Return the requests of both kinds in turn, so that whoever answers only the first few helps every gate."""
+    """Return at most ``limit`` requests, of both kinds in turn, so that even the first few labels help every gate."""
     pairs = itertools.zip_longest(directed, by_chance)
     return tuple(one for pair in pairs for one in pair if one is not None)[:limit]
 
 
 class SampleIntake(Protocol):
-    """The writing side of ``Samples``: what replicas and label sources send."""
+    """The writing side of ``Samples``, for replicas and label sources."""
 
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
-        """Number of new ones; the same (request, version, traffic) again changes nothing."""
+        """Add the predictions, and return the number of new ones. The same request, version and traffic again changes
+        nothing."""
 
     def add_labels(
         self, labels: Sequence[Label], *, aliases: Mapping[str, Mapping[str, str]] = _NO_ALIASES
     ) -> LabelsTaken:
-        """Take a batch in; ``aliases`` by model say what names mean.
+        """Add a batch of labels, and return what became of them. ``aliases``: by model, the classes that names mean.
 
-        The same label again changes nothing. Another one for the same request from the same source is refused, unless
-        it corrects: then it takes the place of the first, or, where that was judged, is only kept on record. The first
-        source of a request says the truth; contradictions, of itself or of others, are counted for the later one.
-        Labels that match no sample are kept for a while and up to a number, the newest.
+        The same label again changes nothing. Another label for the same request from the same source is refused, unless
+        it corrects the first: then it replaces the first, or is only kept on record if the first was judged already.
+        The first source of a request gives its truth; contradictions, by itself or by others, are counted for the later
+        one. Labels without a sample are kept for a while, and only the newest of them.
         """
 
     def label_sources(
@@ -246,13 +249,13 @@ class SampleIntake(Protocol):
         names: LabelNames,
         settled_before_s: float,
     ) -> Sequence[LabelSource]:
-        """Return what `Samples.since` tells of the sources, read without a look."""
+        """Return the label sources as `Samples.since` describes them, without taking a look."""
 
     def label_requests(
         self, model: str, stable: str, candidate: str, *, first_pair: int, limit: int
     ) -> Sequence[LabelRequest]:
-        """Return, of the release that compares the two since ``first_pair``, requests whose label would be evidence and
-        is not known: in turn the newest disagreements, and some by chance, of those below ``BY_CHANCE_BELOW``.
+        """Return unlabelled requests whose labels would be evidence in the release that began at ``first_pair``: in
+        turn the newest disagreements, and some by chance (digest below ``BY_CHANCE_BELOW``).
 
-        Those by chance are of all pairs: labels of agreeing pairs alone would say of calibration what is not so.
+        Requests by chance come from all pairs: labels of agreeing pairs alone would distort calibration.
         """

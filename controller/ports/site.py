@@ -1,4 +1,4 @@
-"""The site of an installation: what stands beside its store."""
+"""The site of an installation: everything that status pages show and that is not in the store."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -12,33 +12,33 @@ from controller.ports.suites import SuiteProgress
 
 
 class Site(Protocol):
-    """Read for people who ask how things are; nothing is decided by it. Any thread may use it."""
+    """The state of an installation for people to read; nothing is decided by it. Any thread may use it."""
 
     def traffic(self) -> Mapping[str, TrafficTable]:
-        """Return every model's table, as it is written."""
+        """Return the traffic table of each model, as written."""
 
     def deployments(self) -> Mapping[str, Mapping[str, DeploymentStatus]]:
-        """Return what runs, by model and version, as it was last known."""
+        """Return the deployments by model and version, as last known."""
 
     def abilities(self) -> TrafficAbilities | None:
-        """Return what the data plane in force can do; None where nobody says."""
+        """Return what the data plane in use can do; None if that is not known."""
 
     def policies(self) -> Mapping[str, ReleasePolicy]:
-        """Return the policies by model, as they stand."""
+        """Return the current policies, by model."""
 
     def asking(self, model: str) -> Sequence[SuiteProgress]:
-        """Return how far versions of the model have been asked the suites, where one is being asked."""
+        """Return the progress of the suites that versions of the model are being asked; empty if there is none."""
 
     def troubles(self) -> Sequence[str]:
-        """Return what is wrong with the installation itself, a sentence each, with the way out."""
+        """Return what is wrong with the installation itself: one sentence for each trouble, with the way out."""
 
     def parts(self) -> Sequence[Part]:
         """Ask each part of the installation whether it answers, and return them."""
 
     def register_again(self, model: str) -> tuple[str, str]:
-        """Register the version that serves under another number: its number, and the new one.
+        """Register the serving version again under a new number, and return the old and the new number.
 
         Raises:
-            UsageError: none serves, by the registry's alias.
+            UsageError: by the registry's alias no version serves.
             TransientError: the registry does not answer.
         """

@@ -1,8 +1,8 @@
-"""The standing queue of requests to label, which needs no release: what it holds, and how likely each request was.
+"""The standing queue of requests to label, which needs no release: its requests, and the probability of each.
 
-A text is chosen by its digest, as texts are for a release by chance (`ports.samples.BY_CHANCE_BELOW`): below one bound
-where the version is sure, and below a higher one where it is not. In order of the digest over its bound, any first part
-of the queue holds both kinds in proportion to their probabilities (sequential Poisson sampling; Ohlsson 1998).
+A text is chosen by its digest, like texts by chance in a release (`ports.samples.BY_CHANCE_BELOW`): below one bound if
+the version is sure of its answer, and below a higher bound if it is not. The queue is sorted by digest / bound, so that
+any first part of it holds both kinds in proportion to their probabilities (sequential Poisson sampling; Ohlsson 1998).
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from typing import Final, Protocol
 from controller.ports.samples import BY_CHANCE_BELOW, LabelRequest
 
 ANSWERS_MAX: Final = 5_000
-"""The newest live answers whose texts are kept, of which a queue is chosen."""
+"""The number of newest live answers with kept texts from which a queue is chosen."""
 UNSURE_RATIO: Final = 0.2
-"""The share of texts that count as those which the version is least sure of."""
+"""The share of texts, those with the lowest confidence, that count as unsure."""
 UNSURE_BELOW: Final = "80"
-"""Of those, texts whose digest is below are asked for: every second one."""
+"""The bound of digests for unsure texts: every second one is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A live answer whose text is kept. ``labelled``: something was said of its request."""
+    """A live answer whose text is kept. ``labelled``: its request has a label."""
 
     request_id: str
     text_digest: str
@@ -32,8 +32,8 @@ class Answered:
 
 class StandingRequests(Protocol):
     def standing_requests(self, model: str, version: str, *, since_s: float, limit: int) -> Sequence[LabelRequest]:
-        """Return requests that the version answered live since then, and whose truth is not known: of the newest
-        ``ANSWERS_MAX`` whose texts are kept those that `chosen` gives, with their texts.
+        """Return unlabelled requests, with their texts, that the version answered live since ``since_s`` (unix time):
+        those that `chosen` picks from the newest ``ANSWERS_MAX`` whose texts are kept.
 
         Raises:
             TransientError: the store does not answer.
@@ -41,8 +41,8 @@ class StandingRequests(Protocol):
 
 
 def chosen(newest: Sequence[Answered], limit: int) -> list[tuple[Answered, float]]:
-    """Return the requests to ask for, with the probability that their text was chosen, in the order in which to label
-    them. Of several with one text the newest is asked for, and none once one of them is labelled."""
+    """Return the requests to label, in order, each with the probability that its text was chosen. Of several requests
+    with the same text the newest is chosen, or none if one of them is labelled. ``newest``: newest first."""
     texts: dict[str, Answered] = {}
     for one in newest:
         texts.setdefault(one.text_digest, one)
@@ -58,7 +58,7 @@ def chosen(newest: Sequence[Answered], limit: int) -> list[tuple[Answered, float
 
 
 def _share(digest: str) -> float:
-    """Return where a digest lies between the least and the greatest one: 0 to 1."""
+    """Return the place of the digest between the smallest and the greatest possible one, 0 to 1."""
     beginning = digest[:12]
     try:
         return int(beginning, 16) / 16.0 ** len(beginning)

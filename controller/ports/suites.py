@@ -1,4 +1,4 @@
-"""Suites of labelled cases, and versions that are asked them."""
+"""Suites of labelled cases, and the versions that answer them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from serving.package.artifact import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A version that is asked, at ``url``, and the digest of its settings: with others it may answer otherwise."""
+    """A version that answers suites at ``url``. ``settings``: the digest of its settings, because with other settings
+    it may answer otherwise."""
 
     version: Version
     url: str
@@ -20,8 +21,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SuiteOrder:
-    """The order of suites, by name, for a version and the one that it is held against. ``manifest``: of the candidate;
-    with it texts are told apart as it reads them."""
+    """The order to ask a candidate, and stable if there is one, the suites (by name). ``manifest``: of the candidate;
+    it helps to find texts that are the same for the candidate's tokenizer."""
 
     model: str
     suites: tuple[str, ...]
@@ -32,7 +33,7 @@ class SuiteOrder:
 
 @dataclass(frozen=True, slots=True)
 class SuiteProgress:
-    """The progress of asking a version: ``asked`` of ``cases``."""
+    """The progress of a version: ``asked`` of all ``cases`` have been asked."""
 
     version: str
     suites: tuple[str, ...]
@@ -41,17 +42,17 @@ class SuiteProgress:
 
 
 Rows = Sequence[Mapping[str, float]]
-"""The probabilities of each class, a row for each case of a file, in the file's order."""
+"""The probabilities by class, one row for each case of a file, in the file's order."""
 
 
 class Answered(Protocol):
     def answers(self, model: str, subject: Subject, digests: Sequence[str]) -> Mapping[str, Rows]:
-        """The answers that the very version, with the same settings, gave to files before: by the file's SHA-256,
-        as far as known."""
+        """Return earlier answers of exactly this version with the same settings, by the SHA-256 of the suite's file;
+        files without known answers are left out."""
 
 
 class NothingAnswered:
-    """Implements ``Answered`` where nothing is kept."""
+    """Implements ``Answered`` for an installation that keeps no answers."""
 
     def answers(self, model: str, subject: Subject, digests: Sequence[str]) -> Mapping[str, Rows]:  # noqa: ARG002
         return {}
@@ -59,15 +60,16 @@ class NothingAnswered:
 
 class Suites(Protocol):
     def run(self, order: SuiteOrder) -> SuiteEvidence:
-        """Ask each version every case. What was answered is kept until all is: the next call with the same order goes
-        on where one that failed, or was killed, had come to. The version that serves users is asked what is not known
-        of it, and as slowly as they do not feel it.
+        """Ask each version every case, and return the answers. Answers are kept until all are there: after a failure
+        or a kill, the next call with the same order goes on from them. The version that serves users is asked only the
+        cases whose answers are not known, and so slowly that users do not notice.
 
         Raises:
-            SuiteError: a suite cannot be used, or a replica refuses a case of it: our file's fault, never a version's.
-                The next call raises it again, and asks nobody, until a file has changed.
+            SuiteError: a suite cannot be used, or a replica refuses a case: the fault of the file, never of a version.
+                Later calls raise the error again, without asking, until a file has changed.
             TransientError: a replica did not answer.
         """
 
     def progress(self, model: str) -> Sequence[SuiteProgress]:
-        """Return what is being asked now, or was when the asking stopped; nothing once all is answered."""
+        """Return the progress of each version that is being asked, or was when the asking stopped; empty once every
+        case is answered."""
