@@ -63,8 +63,8 @@ class Leader:
 
     def leads(self) -> bool:
         """Return whether this controller may act now. If its last beat is older than ``lease_s``, it asks the store
-        first, because it may have slept. While the store does not answer, the leader goes on: no other controller can
-        take the lease or write then."""
+        first, because it may have slept. While the store does not answer, the leader goes on; if another controller has
+        taken over, the fence refuses its writes."""
         if self._lease is not None and self._monotonic() - self._renewed_s < self._lease_s:
             return True
         self.turn()

@@ -48,7 +48,7 @@ class Room:
 
 
 def check_kept(kept_days: float, policies: Iterable[ReleasePolicy]) -> None:
-    """Check that samples are kept longer than any release lasts, because late labels need them.
+    """Check that samples are kept for at least as long as any release may last, because late labels need them.
 
     Raises:
         UsageError: they are not; names the model that needs more.

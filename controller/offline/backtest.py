@@ -1,7 +1,7 @@
-"""The backtest of a policy on a service's own traffic: whole releases of candidates whose worth is known.
+"""The backtest of a policy on a service's own traffic: whole releases of candidates whose quality is known.
 
-Each release is played by the controller's own decision and the gate set itself on looks that `gates.offline.backtest`
-draws from recorded evidence. A release is watched until it is promoted, rolled back, or its deadline has passed.
+Each release is simulated with the controller's own decisions and gates, on looks that `gates.offline.backtest` draws
+from recorded evidence. A release ends when it is promoted, rolled back, or past its deadline.
 """
 
 import concurrent.futures
@@ -35,19 +35,19 @@ from gates.table import without_watching
 
 SCHEMA: Final = "serin.backtest/v1"
 LEVEL: Final = 0.95
-_LOOKS_MAX: Final = 120  # in one release: recorded looks are added up to this coarseness, which costs little time
-_CHUNKS: Final = 8  # of the runs of a scenario: how often progress is told
+_LOOKS_MAX: Final = 120  # in one release; recorded looks are summed to keep to this number
+_CHUNKS: Final = 8  # parts of a scenario's runs; progress is reported after each
 
 
 class End(StrEnum):
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"  # by a gate
-    NOT_PROVEN = "not_proven"  # by the deadline; what follows is the policy's word (held, or rolled back)
+    NOT_PROVEN = "not_proven"  # by the deadline; the policy says what follows (held, or rolled back)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of one release, and how long after its first look began."""
+    """The end of one simulated release. ``seconds``: from the start of its first look."""
 
     end: End
     seconds: float
@@ -56,7 +56,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate, so many of so many, with the Clopper-Pearson interval."""
+    """A rate, ``hits`` of ``runs``, with its Clopper-Pearson interval from ``low`` to ``high``."""
 
     hits: int
     runs: int
@@ -71,11 +71,11 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The ends of the releases of one scenario.
+    """The results of one scenario.
 
     The false-alarm rate is ``rolled_back`` of the equal candidate; the miss rate is ``promoted`` of a harmful one.
-    ``seconds_to_decide`` are the 10th, 50th and 90th percentile over the releases that were decided, and
-    ``median_interval_s`` holds the true median at 95 % (order statistics; none of less than six releases).
+    ``seconds_to_decide``: the 10th, 50th and 90th percentile over the decided releases. ``median_interval_s``: the 95 %
+    interval of the true median (by order statistics; None for fewer than six releases).
     """
 
     scenario: Scenario
@@ -84,7 +84,7 @@ class Found:
     not_proven: Rate
     seconds_to_decide: tuple[float, float, float] | None
     median_interval_s: tuple[float, float] | None
-    blamed: tuple[tuple[str, int], ...]  # gate, and how many releases it failed; most first
+    blamed: tuple[tuple[str, int], ...]  # gate, and the number of releases that it failed; most first
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Backtest:
 
 @dataclass(frozen=True, slots=True)
 class Plays:
-    """The number of releases of each scenario, from which seed, on how many processes."""
+    """The settings of a backtest: ``runs`` releases of each scenario, the seed, and the number of processes."""
 
     runs: int = 200
     seed: int = 1
@@ -106,7 +106,7 @@ class Plays:
 
 
 def service_of(policy: ReleasePolicy, recorded: Sequence[RecordedLook]) -> Service:
-    """The service behind the evidence, in moments that make at most so many looks of a release.
+    """Return the service that the evidence shows, in moments of which a release has about ``_LOOKS_MAX`` at most.
 
     Raises:
         UsageError: the evidence shows no live traffic of a stable version.
@@ -128,9 +128,10 @@ def by_release(recorded: Sequence[RecordedLook]) -> tuple[list[Look], ...]:
 def backtest(
     policy: ReleasePolicy, service: Service, plays: Plays, advance: Callable[[int], None] = lambda _: None
 ) -> Backtest:
-    """Play every scenario. The same arguments give the same answer, whatever ``plays.jobs`` is.
+    """Simulate every scenario, and return the results. They do not depend on ``plays.jobs``.
 
-    ``advance`` is told of releases as they end, or need not be played: ``runs`` a scenario in all.
+    ``advance`` is called with the number of releases that ended or were skipped; these sum to ``plays.runs`` for each
+    scenario.
     """
     asked = scenarios(policy, service, plays.sizes)
     tasks = [
@@ -150,8 +151,8 @@ def backtest(
 
 
 def play(policy: ReleasePolicy, service: Service, simulation: Simulation, rng: np.random.Generator) -> Ended:
-    """One release, from shadow on, until it is decided."""
-    gate_set = GateSet(without_watching(policy.gates))  # profiles are not drawn, and traffic is divided as configured
+    """Simulate one release from shadow until it ends, and return its end."""
+    gate_set = GateSet(without_watching(policy.gates))  # no profiles are drawn, and traffic is split as configured
     state = gate_set.start(deadline_s=policy.deadline_s)
     release = _in_shadow(policy)
     at_s = 0.0
@@ -188,7 +189,7 @@ def _in_shadow(policy: ReleasePolicy) -> Release:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Some runs of one scenario, by number: a run's randomness follows from seed, scenario and number alone."""
+    """Some runs of one scenario, by number. A run's randomness depends only on seed, scenario and number."""
 
     scenario: int
     injection: Injection
@@ -213,11 +214,11 @@ def _carry_out(
             pool.shutdown(cancel_futures=True)
 
 
-_kept: list[tuple[ReleasePolicy, Service]] = []  # in a worker process: sent once, not with every task
+_kept: list[tuple[ReleasePolicy, Service]] = []  # in a worker process, so that they are sent only once
 
 
 def _keep(policy: ReleasePolicy, service: Service) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is told once, by the parent
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # only the parent reports Ctrl-C
     _kept.append((policy, service))
 
 
@@ -261,7 +262,8 @@ def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float] | None:
 
 
 def as_document(found: Backtest) -> dict[str, Any]:
-    """The result as JSON values, with the two rates that matter by their names (null where one does not apply)."""
+    """Return the result as JSON values. ``false_alarm_rate`` and ``miss_rate`` are null in scenarios where they do not
+    apply."""
     return {
         "schema": SCHEMA,
         "runs": found.runs,

@@ -1,6 +1,6 @@
-"""The CI step behind `serin gate`: serve a model, ask it a suite, judge, and tell the pipeline by exit code.
+"""The CI step behind `serin gate`: serve a model, ask it the suites, judge it, and give the pipeline an exit code.
 
-The same runner and the same gates judge here as in a release; nothing else of Serin has to be running.
+The runner and the gates are those of a release; nothing else of Serin has to run.
 """
 
 from collections import Counter
@@ -29,18 +29,20 @@ EXIT_CODES: Final = {
     Outcome.INCONCLUSIVE: EXIT_INCONCLUSIVE,
     Outcome.ERROR: EXIT_ERROR,
 }
-EXAMPLES_MAX: Final = 10  # of wrong cases, in the files: a summary, not the suite again
-SLICES_MAX: Final = 25  # of slices, likewise: the worst
+EXAMPLES_MAX: Final = 10  # wrong cases in the result files
+SLICES_MAX: Final = 25  # slices in the result files, the worst ones
 
 Obtain = Callable[[str], Path]
-"""The verified package of a model address (``models:/intent/7``)."""
+"""A function that returns the verified package of a model address (``models:/intent/7``)."""
 Serve = Callable[[Path], AbstractContextManager[str]]
-"""A replica of the package, ready, as its address; ended with the context."""
+"""A function that starts a replica of the package: a context with the address of the ready replica, which ends with
+the context."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The world as far as the step needs it. ``obtain`` is only asked for what is no local directory."""
+    """The parts of the outside world that the step needs. ``obtain`` is called only for addresses that are no local
+    directory."""
 
     obtain: Obtain
     serve: Serve
@@ -49,7 +51,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The question to the step. ``model`` and ``baseline`` are addresses in the registry or directories of packages."""
+    """The input of the step. ``model`` and ``baseline`` are addresses in the registry or directories of packages."""
 
     model: str
     suites: tuple[Path, ...]
@@ -59,7 +61,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SliceCount:
-    """The number of a slice's cases that were answered wrongly; the empty name stands for all cases."""
+    """The cases of a slice, and the number answered wrongly. An empty ``name`` stands for all cases."""
 
     name: str
     cases: int
@@ -76,8 +78,9 @@ class WrongCase:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The findings of the step. ``wrong`` holds the surest of the wrong answers, at most ``EXAMPLES_MAX``; ``slices``
-    all cases, then at most ``SLICES_MAX`` slices, the worst first, and ``slices_left_out`` how many more there are."""
+    """The result of the step. ``wrong``: the wrong answers with the highest confidence, at most ``EXAMPLES_MAX``.
+    ``slices``: first the count of all cases, then those of at most ``SLICES_MAX`` slices, the worst first.
+    ``slices_left_out``: the number of further slices."""
 
     model: str
     baseline: str | None
@@ -93,12 +96,12 @@ class GateResult:
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 inconclusive, 4 could not judge. Only a pass makes a pipeline green."""
+        """The exit code: 0 pass, 1 fail, 3 inconclusive, 4 could not judge. Only a pass makes a pipeline green."""
         return EXIT_CODES[self.outcome]
 
     @property
     def sentence(self) -> str:
-        """The outcome and what it rests on, in one sentence."""
+        """The outcome and the gates behind it, in one sentence."""
         words = {
             Outcome.PASS: "passed every gate",
             Outcome.FAIL: f"failed {self._gates(Outcome.FAIL)}",
@@ -112,13 +115,13 @@ class GateResult:
 
 
 def run_gate(question: Question, world: World) -> GateResult:
-    """Judge the model on the suites, beside the baseline if one is named.
+    """Judge the model on the suites, compared with the baseline if one is named, and return the result.
 
-    What keeps the model from being judged is an answer too: a package that is not what its manifest says fails;
-    a registry or replica that does not answer is an error. Only what the caller got wrong is raised.
+    A package that does not match its manifest is a fail. A registry or replica that does not answer is an error, in the
+    result. Only mistakes of the caller are raised.
 
     Raises:
-        UsageError: a suite that cannot be used, or an address that names nothing.
+        UsageError: a suite cannot be used, or an address names nothing.
     """
     try:
         cases = _cases(question.suites)
@@ -159,7 +162,11 @@ def _ask(model: str, cases: Sequence[Case], world: World) -> Answers:
 
 
 def _ask_baseline(baseline: str, cases: Sequence[Case], world: World) -> tuple[SuiteResult, ...]:
-    """A baseline whose package is refused says nothing of the model: it cannot be judged beside it."""
+    """Return the baseline's answers.
+
+    Raises:
+        PermanentError: the baseline's package is refused, which says nothing about the model.
+    """
     try:
         with world.serve(_package(baseline, world)) as url:
             return ask(world.replicas, url, cases, f"the baseline {baseline}")
@@ -172,7 +179,7 @@ def _package(address: str, world: World) -> Path:
 
 
 def _manifest(package: Path) -> Manifest | None:
-    """Return the manifest; None where there is none that can be read: what serves the package says so."""
+    """Return the manifest; None if it cannot be read, which the serving of the package reports."""
     try:
         return read_manifest(package)[0]
     except ArtifactError:
@@ -180,13 +187,13 @@ def _manifest(package: Path) -> Manifest | None:
 
 
 def unjudged(question: Question, outcome: Outcome, reason: str) -> GateResult:
-    """The result where nothing of the model was judged."""
+    """Return the result for a model that could not be judged."""
     verdict = Verdict(MODEL_GATE, Stage.PREFLIGHT, outcome, reason)
     return GateResult(question.model, question.baseline, tuple(path.name for path in question.suites), (verdict,))
 
 
 def _slices(results: Sequence[SuiteResult]) -> tuple[SliceCount, ...]:
-    """All cases first, then each slice, the worst before the others."""
+    """Return the count of all cases, then that of each slice, the worst first."""
     asked: Counter[str] = Counter({"": len(results)})
     wrong: Counter[str] = Counter({"": sum(not result.correct for result in results)})
     for result in results:

@@ -1,7 +1,7 @@
-"""The files that `serin gate` leaves for pipelines: a JUnit file, a Markdown summary, JSON. No viewer shows yesterday's
-green.
+"""The files that `serin gate` writes for pipelines: JUnit, a Markdown summary, and JSON. They never show the pass of an
+earlier run.
 
-What others wrote (names of slices, cases, classes) stands in them on one line, and commands nobody.
+Text from outside (names of slices, cases, classes) is written on one line and escaped.
 """
 
 import html
@@ -31,31 +31,31 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]|#!~$]|:(?=//))")
 
 @dataclass(slots=True)
 class ResultFiles:
-    """The files that were asked for, from before the judging to after it.
+    """The result files of one run.
 
-    ``inputs`` are what the step reads, which no output may replace.
+    ``inputs``: the files that the step reads, which no output may replace.
     """
 
     junit: Path | None = None
     summary: Path | None = None
     json: Path | None = None
     inputs: Sequence[Path] = ()
-    _summary_bytes: int | None = field(default=None, init=False)  # of the summary, before our part of it
+    _summary_bytes: int | None = field(default=None, init=False)  # size of the summary before our part
 
     def begin(self, question: Question) -> None:
-        """Write "could not judge" into each of them: that stands there whatever becomes of this process.
+        """Write "could not judge" into each file, so that the file says so even if this process dies.
 
         Raises:
-            UsageError: one cannot be written, or is an input or another output too.
+            UsageError: a file cannot be written, or is also an input or another output.
         """
         self._check_apart()
         self._write(unjudged(question, Outcome.ERROR, _NOT_ENDED), _is_kept)
 
     def write(self, result: GateResult) -> None:
-        """Write the result into each of them, in place of what `begin` wrote.
+        """Write the result into each file, in place of what `begin` wrote.
 
         Raises:
-            UsageError: some cannot be written; names all of them. The others are written.
+            UsageError: some files cannot be written; names them all. The others are written.
         """
         self._write(result, lambda _: True)
 
@@ -74,8 +74,7 @@ class ResultFiles:
             yield self.summary, self._write_summary
 
     def _write_summary(self, result: GateResult, path: Path) -> None:
-        """Write the summary: what other steps wrote stays; what this one wrote before is replaced, where the file lets
-        it."""
+        """Write the summary. It replaces what this run wrote before; what other steps wrote earlier stays."""
         if self._summary_bytes is None:
             self._summary_bytes = path.stat().st_size if path.is_file() else 0
         elif path.is_file():
@@ -96,7 +95,7 @@ class ResultFiles:
 
 
 def _is_kept(path: Path) -> bool:
-    """Return whether what is written there stays, and is seen later: not so in a pipe or a device."""
+    """Return whether writing there can be replaced later; false for a pipe or a device."""
     return path.is_file() or path.is_dir() or not path.exists()
 
 
@@ -108,7 +107,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _tried(path: Path, write: Callable[[GateResult, Path], None], result: GateResult) -> str | None:
-    """Return why the file could not be written; None where it was."""
+    """Write the file, and return why it could not be written; None if it was."""
     try:
         write(result, path)
     except OSError as error:
@@ -120,8 +119,8 @@ def _tried(path: Path, write: Callable[[GateResult, Path], None], result: GateRe
 
 # --- JUnit ------------------------------------------------------------------------------------------------------------
 def write_junit(result: GateResult, path: Path) -> None:
-    """One test case a gate, not one a text: a wrong answer is no failure, a gate is. Anything but a pass of a gate
-    that counts is a failure or an error, so that no viewer shows it green."""
+    """Write a JUnit file with one test case for each gate. Every outcome but a pass is a failure or an error, so that
+    no viewer shows it green; advisory gates are skipped instead."""
     suite = TestSuite(f"serin gate {_clipped(result.model)}")
     for verdict in result.verdicts:
         suite.add_testcase(_test_case(result, verdict))
@@ -169,14 +168,15 @@ def _wrong_lines(result: GateResult) -> list[str]:
 
 # --- Markdown ---------------------------------------------------------------------------------------------------------
 def write_summary(result: GateResult, path: Path) -> None:
-    """Append Markdown for people; a CI system's job summary is such a file, and other steps may have written to it."""
+    """Append the summary to the file, such as a CI system's job summary, to which other steps may have written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(summary(result))
 
 
 def summary(result: GateResult) -> str:
-    """The outcome, a table of gates, and where the wrong answers lie. Far below the megabyte that CI systems take."""
+    """Return the summary as Markdown: the outcome, a table of gates, the worst slices and the wrong answers. It is far
+    smaller than the megabyte that CI systems accept."""
     lines = [f"### {SYMBOLS[result.outcome]} {_md(result.sentence)}", ""]
     against = f" beside {_md(result.baseline)}" if result.baseline else ""
     lines += [f"Suites: {_md(', '.join(result.suites))}{against}.", ""]
@@ -213,19 +213,19 @@ def _row(verdict: Verdict) -> str:
 
 
 def _md(text: str) -> str:
-    """The text on one line, with nothing left that Markdown or HTML would act on."""
+    """Return the text on one line, escaped for Markdown and HTML."""
     return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(_clipped(text).split()), quote=False))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 def write_json(result: GateResult, path: Path) -> None:
-    """The file of `json_text`."""
+    """Write the file with `json_text`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(json_text(result).encode("utf-8", "backslashreplace") + b"\n")  # a path may hold bytes of no text
 
 
 def json_text(result: GateResult) -> str:
-    """The result for a machine (``serin.gate/v1``); a number that is not finite is null."""
+    """Return the result as JSON (``serin.gate/v1``); a number that is not finite is null."""
     document = {
         "schema": SCHEMA,
         "outcome": result.outcome,
@@ -238,5 +238,6 @@ def json_text(result: GateResult) -> str:
 
 
 def _clipped(text: str) -> str:
-    """At most so much of a text, printable: what XML cannot hold is not printable either."""
+    """Return at most ``_CHARS_MAX`` characters of the text, without those that are not printable and that XML cannot
+    hold."""
     return printable(text if len(text) <= _CHARS_MAX else f"{text[: _CHARS_MAX - 1]}…")

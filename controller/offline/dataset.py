@@ -1,4 +1,4 @@
-"""Labelled texts written to a file, as JSON Lines or Parquet: whole, or not at all."""
+"""The export of labelled texts to a file, as JSON Lines or Parquet: the whole file or none."""
 
 import json
 import os
@@ -19,18 +19,20 @@ _PRIVATE: Final = 0o600  # texts of users
 
 @dataclass(slots=True)
 class Exported:
-    """The result: texts that were written, by label, and labels that name no class and were left out."""
+    """The result of an export. ``texts``: the number written. ``unknown``: the number left out because their labels
+    name no class."""
 
     texts: int = 0
     unknown: int = 0
 
 
 def export(found: Iterable[LabelledText], names: LabelNames, file: Path) -> Exported:
-    """Write the texts whose labels mean a class, each under that class. The file is replaced once all is there.
+    """Write the texts whose labels mean a class, with that class as label, and return the counts. The file is replaced
+    once all texts are written.
 
     Raises:
-        UsageError: its ending is neither ``.jsonl`` nor ``.parquet``, the library of the latter is missing, or it
-            cannot be written.
+        UsageError: the file's name ends in neither ``.jsonl`` nor ``.parquet``, the library for Parquet is missing, or
+            the file cannot be written.
     """
     counts = Exported()
     write = {JSON_LINES: _write_lines, PARQUET: _write_parquet}.get(file.suffix)

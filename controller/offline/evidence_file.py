@@ -1,9 +1,9 @@
-"""Recorded evidence as a file: JSON Lines, read strictly and written so that nothing is lost.
+"""Recorded evidence as a file of JSON Lines, read strictly and written without loss.
 
-A line is a look, or what a version's suites were judged by. It holds the fields of `gates.evidence.Look` or
-`gates.suite_evidence.SuiteEvidence` under their own names, as the journal stores them, and a few more: which kind of
-line and version of the format it is, which release it belongs to, and where in the release it stands. Every line says
-all of this, so a file can be cut, sorted by release, and put together with others.
+A line is a look, or the evidence of a run of suites. It holds the fields of `gates.evidence.Look` or
+`gates.suite_evidence.SuiteEvidence` under their own names, as the journal stores them, and a few more: the schema (kind
+of line and version of the format), the release, and the place in the release. Since every line has all of these, a file
+can be cut, sorted by release, and joined with others.
 """
 
 import dataclasses
@@ -29,20 +29,20 @@ from serving.text.jsonlines import Unreadable, lines, loads_marked, read_bounded
 SCHEMA: Final = "serin.evidence/v2"
 SUITES_SCHEMA: Final = "serin.evidence.suites/v2"
 READABLE: Final = ("serin.evidence/v1", SCHEMA)
-"""Of looks. The first version knows fewer fields; all that came later may be left out."""
+"""The schemas of looks that are read. The first one has fewer fields; all later fields may be left out."""
 SUITES_READABLE: Final = ("serin.evidence.suites/v1", SUITES_SCHEMA)
 STDIN: Final = Path("-")
 _SUM_OF: Final = "looks"
 _ORIGIN: Final = "origin"
-_TOLD: Final = frozenset(kind.__name__ for kind in (Started, Verified, Judged, Looked, ClockStepped))  # what lines need
+_TOLD: Final = frozenset(kind.__name__ for kind in (Started, Verified, Judged, Looked, ClockStepped))  # kinds read
 BYTES_MAX: Final = 2**30
-"""Of a file: what is read from it takes some times its size in memory."""
+"""The largest file that is read: its contents take several times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedLook:
-    """One line: a look, its release, and (unix time) the deadline that its release started with. ``looks``: how many it
-    is the sum of, itself the last."""
+    """One line with a look. ``deadline_s``: the gates' deadline, unix time. ``looks``: the number of looks that it is
+    the sum of; its sequence is that of the last one."""
 
     look: Look
     release: str = ""
@@ -52,8 +52,8 @@ class RecordedLook:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSuites:
-    """One line: what the suites were judged by, its release, which run of them it was there, and when. ``origin``: of
-    the candidate, as its manifest says."""
+    """One line with the evidence of one run of the suites. ``at_s``: unix time of its record. ``origin``: of the
+    candidate, as its manifest says."""
 
     suites: SuiteEvidence
     release: str = ""
@@ -67,23 +67,23 @@ Recorded = RecordedLook | RecordedSuites
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A file, by kinds of lines; each in the file's order."""
+    """The evidence of a file: its looks and its runs of suites, each in the file's order."""
 
     looks: tuple[RecordedLook, ...]
     suites: tuple[RecordedSuites, ...] = ()
 
     @property
     def releases(self) -> tuple[str, ...]:
-        """Each once, in the file's order."""
+        """The releases in the file, each once: those of suites first, then those of looks, in the file's order."""
         return tuple(dict.fromkeys([*(line.release for line in self.suites), *(line.release for line in self.looks)]))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 def line_of(recorded: Recorded) -> str:
-    """The line, without its newline. `parse_line` gives back an equal value."""
+    """Return the line, without a newline. `parse_line` returns an equal value."""
     kind = _kind_of(recorded)
     outer: dict[str, Any] = {name: getattr(recorded, name) for name in kind.outer}
-    if outer.get(_SUM_OF) == 1:  # as files of before have it, which earlier releases read
+    if outer.get(_SUM_OF) == 1:  # left out, so that earlier versions of Serin can read the line
         del outer[_SUM_OF]
     if (origin := outer.pop(_ORIGIN, None)) is not None:
         outer[_ORIGIN] = encode(origin)
@@ -91,10 +91,10 @@ def line_of(recorded: Recorded) -> str:
 
 
 def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
-    """All evidence that the journal of a release holds, in order.
+    """Yield the evidence in the journal of a release, in order.
 
     Raises:
-        PermanentError: the journal holds an entry that this version cannot read.
+        PermanentError: this version of Serin cannot read an entry.
     """
     release, run, stepped_s = "", 0, 0.0
     origin: Origin | None = None
@@ -118,23 +118,23 @@ def evidence_of(entries: Iterable[RecordedEntry]) -> Iterator[Recorded]:
 
 
 def _on_one_time(recorded: RecordedLook, stepped_s: float) -> RecordedLook:
-    """The look, and its deadline, by the clock as it was before somebody set it."""
+    """Return the look and its deadline in the time of the clock before it was set, by ``stepped_s`` seconds in all."""
     look = before_it_was_set(recorded.look, stepped_s)
     deadline_s = recorded.deadline_s - stepped_s if recorded.deadline_s is not None else None
     return replace(recorded, look=look, deadline_s=deadline_s)
 
 
 def looks_of(entries: Iterable[RecordedEntry]) -> Iterator[RecordedLook]:
-    """Every look that the journal of a release holds, in order. Raises as `evidence_of`."""
+    """Return an iterator over the looks in the journal of a release, in order. Raises as `evidence_of`."""
     return (recorded for recorded in evidence_of(entries) if isinstance(recorded, RecordedLook))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 def read_evidence(path: Path) -> Evidence:
-    """All lines of a file, or of standard input where the path is ``-``. Blank lines are left out.
+    """Return the evidence in a file, or in standard input if the path is ``-``. Blank lines are skipped.
 
     Raises:
-        UsageError: the file cannot be read, or a line is not evidence; names file, line and field.
+        UsageError: the file cannot be read, or a line is not evidence; names the file, the line and the field.
     """
     try:
         content = whole(sys.stdin.buffer, BYTES_MAX) if path == STDIN else read_bounded(path, BYTES_MAX)
@@ -148,10 +148,10 @@ def read_evidence(path: Path) -> Evidence:
 
 
 def parse_line(line: bytes | str, name: str = "evidence") -> Recorded:
-    """Return what a line stands for. Fields with a default may be left out; unknown ones may not be added.
+    """Return the look or the run of suites in a line. Fields with a default may be missing; unknown fields are errors.
 
     Raises:
-        UsageError: anything else, whatever it is; begins with ``name`` and names the field.
+        UsageError: the line is not valid; the message begins with ``name`` and names the field.
     """
     try:
         return _recorded(loads_marked(line))
@@ -161,12 +161,12 @@ def parse_line(line: bytes | str, name: str = "evidence") -> Recorded:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of line: the class of its ``inner`` field gives the line's fields, and ``outer`` stand beside them."""
+    """A kind of line. It holds the fields of the value in ``inner``, and the class's other fields (``outer``)."""
 
     cls: type[Recorded]
     inner: str
     written: str  # the schema that is written
-    read: tuple[str, ...]  # those that are read
+    read: tuple[str, ...]  # the schemas that are read
 
     @property
     def hints(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def _recorded(document: Any) -> Recorded:
 
 # --- the format, for other programs -----------------------------------------------------------------------------------
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one line."""
+    """Return the JSON Schema (draft 2020-12) of one line."""
     definitions: dict[str, Any] = {}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

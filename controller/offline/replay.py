@@ -1,4 +1,4 @@
-"""Recorded evidence, judged again: the very same gates, suites first, then look by look, with nothing else running."""
+"""Recorded evidence, judged again by the same gates: suites first, then look by look. Nothing else has to run."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,13 @@ from serving.text.printable import printable, shown
 SCHEMA: Final = "serin.judgement/v1"
 _GAPS_TOLD: Final = 5
 SUITES_SCHEMA: Final = "serin.judgement.suites/v1"
-_CALENDAR_ENDS_S: Final = 253_402_300_800.0  # of the year 9999; evidence may count its seconds from anywhere
+_CALENDAR_ENDS_S: Final = 253_402_300_800.0  # end of the year 9999; evidence need not count from 1970
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The word of all gates together at one look. ``outcome`` leaves advisory verdicts out, as a release does."""
+    """The judgement of all gates at one look. ``outcome`` combines the verdicts that are not advisory, as a release
+    does."""
 
     release: str
     sequence: int
@@ -39,7 +40,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class SuitesJudgement:
-    """The word of the gates on the suites. ``run`` 0: the policy names suites, and the evidence holds none."""
+    """The judgement of one run of the suites. ``run`` is 0 if the policy names suites and the evidence has no run."""
 
     release: str
     run: int
@@ -51,7 +52,7 @@ class SuitesJudgement:
 
 
 def only_release(evidence: Evidence) -> None:
-    """Raises UsageError where the evidence is of more than one release."""
+    """Check the evidence. Raises UsageError if it is of more than one release."""
     if len(evidence.releases) > 1:
         names = listed(shown(release) if release else "a release without a name" for release in evidence.releases)
         raise UsageError(f"the evidence is of {len(evidence.releases)} releases, {names}: judge one at a time")
@@ -59,10 +60,10 @@ def only_release(evidence: Evidence) -> None:
 
 # --- suites -----------------------------------------------------------------------------------------------------------
 def judge_suites(policy: ReleasePolicy, evidence: Evidence) -> Iterator[SuitesJudgement]:
-    """Judge each run of the suites, as it was judged in the release; the last one counts.
+    """Yield the judgement of each run of the suites, as in the release; the last one counts.
 
-    Where the policy names suites and the evidence holds looks alone, or answers to other files, what the policy's
-    would say is open: never a pass.
+    If the policy names suites, and the evidence has only looks, or answers to other files, the outcome is
+    inconclusive, never a pass.
 
     Raises:
         UsageError: the evidence is of more than one release.
@@ -110,7 +111,7 @@ def _not_recorded(policy: ReleasePolicy, release: str) -> SuitesJudgement:
 
 
 def _names(policy: ReleasePolicy) -> list[str]:
-    """Return the names of the policy's files, as evidence has them: without their folders."""
+    """Return the names of the policy's suite files without their folders, as in evidence."""
     return [Path(name).name for name in policy.suites]
 
 
@@ -122,10 +123,10 @@ def _open(reason: str) -> tuple[Verdict, ...]:
 def judge(
     policy: ReleasePolicy, looks: Sequence[RecordedLook], *, deadline_s: float | None = None
 ) -> Iterator[Judgement]:
-    """Judge the looks of one release in order, as they were judged when they were taken.
+    """Return the judgements of one release's looks in order, as when they were taken.
 
-    The gates' deadline is ``deadline_s`` after the first window's start where that is given, else the one that was
-    recorded, else the policy's.
+    The gates' deadline is ``deadline_s`` seconds after the start of the first window if given, else the recorded one,
+    else the policy's.
 
     Raises:
         UsageError: the looks are of more than one release.
@@ -147,14 +148,15 @@ def _judged(policy: ReleasePolicy, looks: Sequence[RecordedLook], deadline_s: fl
 
 
 def deadline_of(policy: ReleasePolicy, first: RecordedLook, asked_s: float | None) -> float:
-    """Unix time of the gates' deadline, from the first look; ``asked_s`` counts from the start of its window."""
+    """Return the unix time of the gates' deadline. ``first``: the first look. ``asked_s``: seconds from the start of
+    its window; None: the recorded deadline, else the policy's."""
     if asked_s is None and first.deadline_s is not None:
         return first.deadline_s
     return first.look.window.start_s + (policy.deadline_s if asked_s is None else asked_s)
 
 
 def missing_looks(looks: Iterable[RecordedLook]) -> list[range]:
-    """The numbers of the looks that a release took before its last, and this evidence does not hold."""
+    """Return the numbers of the looks, before the last one, that are missing from this evidence."""
     missing, last = [], 0
     for recorded in looks:
         first = recorded.look.sequence - recorded.looks + 1
@@ -166,13 +168,13 @@ def missing_looks(looks: Iterable[RecordedLook]) -> list[range]:
 
 # --- told -------------------------------------------------------------------------------------------------------------
 def as_json(judgement: Judgement | SuitesJudgement) -> str:
-    """One line of JSON, with the rules that were judged by."""
+    """Return the judgement as one line of JSON, with the number of the rules (`gates.gate_set.RULES`)."""
     schema = SCHEMA if isinstance(judgement, Judgement) else SUITES_SCHEMA
     return compact_json({"schema": schema, "rules": RULES} | encode(judgement))
 
 
 def as_text(judgement: Judgement | SuitesJudgement) -> str:
-    """A heading and a line for each verdict."""
+    """Return the judgement as text: a heading, and a line for each verdict."""
     return "\n".join([_head(judgement), *map(_line, judgement.verdicts)])
 
 
@@ -200,10 +202,11 @@ def _line(verdict: Verdict) -> str:
 def conclusion(
     suites: SuitesJudgement | None, last: Judgement | None, missing: Sequence[range] = ()
 ) -> tuple[Outcome, str]:
-    """The outcome after the last run of the suites and the last look, and a sentence that names the gates behind it.
+    """Return the outcome after the last run of the suites and the last look, with a sentence that names the gates
+    behind it.
 
-    The gate set keeps failures. Suites alone promote a first version; what was compared with stable needs looks, too.
-    Evidence of which looks are ``missing`` passes nothing: harm may have been cut out of it.
+    The gate set keeps failures. Suites alone are enough for a first version; a version that was compared with stable
+    needs looks too. If looks are ``missing``, the outcome is never a pass: they may have shown harm.
     """
     outcome, sentence = _concluded(suites, last)
     if not missing:

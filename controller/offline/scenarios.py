@@ -1,4 +1,4 @@
-"""The candidates of a backtest: one equal to stable, and ones made worse, with which of them the policy tolerates."""
+"""The candidates of a backtest: one equal to stable, and several made worse. Some of these the policy tolerates."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,8 @@ from gates.wording import pct
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A kind of candidate, and why it is not to be judged as one that must be stopped, where that is so.
-
-    ``skipped``: the regression cannot be put into this evidence. ``tolerated``: the policy does not forbid it.
+    """One kind of candidate. ``skipped``: why the regression cannot be put into this evidence; empty if it can.
+    ``tolerated``: why the policy does not forbid the regression; empty if it does.
     """
 
     name: str
@@ -25,13 +24,13 @@ class Scenario:
 
     @property
     def harmful(self) -> bool:
-        """Return whether its promotion is a miss."""
+        """Return whether promoting this candidate is a miss."""
         return self.injection != EQUAL and not self.tolerated
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The sizes of the regressions to put in, one scenario each."""
+    """The sizes of the regressions; each size makes one scenario."""
 
     accuracy_points: tuple[float, ...] = (1.0, 2.0, 5.0)
     latency_pct: tuple[float, ...] = (10.0, 20.0)
@@ -40,12 +39,12 @@ class Sizes:
 
     @property
     def scenarios(self) -> int:
-        """Return how many, with the equal candidate."""
+        """Return the number of scenarios, including the equal candidate."""
         return 1 + sum(map(len, (self.accuracy_points, self.latency_pct, self.error_times, self.confidence_gap)))
 
 
 def scenarios(policy: ReleasePolicy, service: Service, sizes: Sizes) -> tuple[Scenario, ...]:
-    """The equal candidate first, then each regression."""
+    """Return the scenarios: the equal candidate first, then each regression."""
     asked = [("equal", EQUAL)]
     asked += [(f"accuracy \N{MINUS SIGN}{_points(p)}", Injection(accuracy_points=p)) for p in sizes.accuracy_points]
     asked += [(f"latency +{p:g} %", Injection(latency_ratio=1 + p / 100)) for p in sizes.latency_pct]
@@ -62,7 +61,7 @@ def _points(points: float) -> str:
 
 
 def _tolerated(gates: GatePolicy, service: Service, change: Injection) -> str:
-    """Return which promise of the policy leaves room for so small a regression; empty where none does."""
+    """Return why the policy tolerates the regression, in words; empty if it does not."""
     for regression, size in change.regressions:
         kind = next(kind for _, kind in kinds(type(gates)) if kind.promise and kind.promise.regression is regression)
         section = next((one.part.value for one in configured(gates) if one.kind is kind), None)
@@ -76,6 +75,7 @@ def _tolerated(gates: GatePolicy, service: Service, change: Injection) -> str:
 
 
 def _meets(gate: str, ceiling: float, service: Service, times: float) -> str:
-    """Errors that grow may still meet the absolute objective, which certifies as well as the comparison."""
+    """Return why the errors, multiplied by ``times``, still meet the gate's absolute objective, which is enough for a
+    promotion; empty if they do not."""
     share = service.errors / max(service.stable_requests, 1) * times
     return f"{pct(share)} of errors meets the objective of {gate}, {pct(ceiling)}" if share < ceiling else ""

@@ -1,7 +1,7 @@
-"""JSON read strictly into frozen dataclasses, written so that nothing is lost, and its JSON Schema.
+"""Strict JSON: reads it into frozen dataclasses, writes it without loss, and gives its JSON Schema.
 
-For types made of ``int``, ``float``, ``str``, ``bool``, ``T | None``, ``tuple[T, ...]`` and nested frozen dataclasses.
-Fields with a default may be left out; unknown ones may not be added.
+It supports ``int``, ``float``, ``str``, ``bool``, ``T | None``, ``tuple[T, ...]`` and nested frozen dataclasses. Fields
+with a default may be missing; unknown fields are errors.
 """
 
 import dataclasses
@@ -19,15 +19,15 @@ from serving.text.jsonlines import NoNumber, Unreadable, is_text
 from serving.text.printable import shown
 
 NOT_FINITE: Final = ("nan", "inf", "-inf")
-"""JSON has no such numbers. What holds one is kept all the same, with its name in the number's place."""
+"""The names of numbers that JSON does not have; each is written as a string."""
 WHOLE_MAX: Final = 2**53
-"""Larger whole numbers are not the same number to every reader of JSON."""
+"""The largest whole number that every reader of JSON reads alike."""
 _FLOAT_MAX: Final = int(sys.float_info.max)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 def compact_json(document: Any) -> str:
-    """One line of JSON; numbers that are not finite as their names."""
+    """Return the document as one line of JSON; numbers that are not finite are written as their names."""
     return json.dumps(_named(document), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -43,10 +43,10 @@ def _named(document: Any) -> Any:
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 def read(expected: Any, value: Any) -> Any:
-    """The value of type ``expected`` that a JSON value stands for.
+    """Return the JSON value as a value of type ``expected``.
 
     Raises:
-        Unreadable: anything else, whatever it is; names the field.
+        Unreadable: it is no such value; names the field.
     """
     return _reader(expected)(value)
 
@@ -56,7 +56,7 @@ Reader = Callable[[Any], Any]
 
 @cache
 def _reader(hint: Any) -> Reader:
-    """Return what reads a value of this type. Made once a type, so that a line with thousands of pairs reads
+    """Return the reader for this type. It is made once for each type, so that lines with thousands of pairs are read
     quickly."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _object_reader(hint)
@@ -166,7 +166,7 @@ def quoted(names: Iterable[str]) -> str:
 
 
 def hints_of(cls: type) -> dict[str, Any]:
-    """The types of a dataclass's fields."""
+    """Return the types of a dataclass's fields, by name."""
     return _hints(cls)
 
 
@@ -181,7 +181,8 @@ def _required(cls: Any) -> tuple[str, ...]:
 
 # --- JSON Schema, for other programs ----------------------------------------------------------------------------------
 def schema_of(expected: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of what `read` takes; dataclasses are added to ``definitions`` by name."""
+    """Return the JSON Schema (draft 2020-12) of the values that `read` accepts. Dataclasses are added to
+    ``definitions``, by name."""
     definitions.setdefault(
         "Number",
         {

@@ -1,4 +1,4 @@
-"""A file of texts to send: one a line, or JSON Lines with a `text` each, as suites and data sets have them."""
+"""A file of texts to send: one text in each line, or JSON Lines with a `text` field, like suites and data sets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ JSON_LINES: Final = frozenset({".jsonl", ".ndjson"})
 
 
 def read_texts(path: Path) -> tuple[str, ...]:
-    """The texts of the file in order. Lines that are blank are none.
+    """Return the texts of the file in order; blank lines are skipped.
 
     Raises:
-        UsageError: the file cannot be read, has no text, or a line of it is none; names the line.
+        UsageError: the file cannot be read, has no text, or has a line that is no text; names the line.
     """
     try:
         found = tuple(_texts(path))

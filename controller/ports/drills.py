@@ -41,7 +41,7 @@ class Injection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look during a drill shows. ``faults``: by name, why a part does not answer. ``alerts``: by name,
+    """The facts of one look during a drill. ``faults``: by name, why a part does not answer. ``alerts``: by name,
     `pending` or `firing`; those of the model, and those of no model. ``standing``: facts about the model that must not
     change. ``happenings``: what has happened since the drill began. ``unseen``: why nothing could be seen; empty if
     it could."""

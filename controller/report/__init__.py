@@ -1,1 +1,1 @@
-"""The grounds on which a release was decided, for people and for machines, from the journal alone."""
+"""The reports on releases: why each was decided as it was, for people and machines, from the journal alone."""

@@ -1,6 +1,6 @@
-"""The thing that a release waits for: a sentence, how much of it is there, and when it is settled at this rate. Pure.
+"""The thing that a release waits for: a sentence, how much of it is there, and when it is complete at this rate. Pure.
 
-All that looks at a release (the status, the page) says it in these words.
+The status and the page use the same words.
 """
 
 import math
@@ -16,15 +16,15 @@ from gates.outcome import Outcome
 from gates.verdict import Stage, Verdict
 
 _NAMED_MAX: Final = 3  # gates that one sentence names
-_LEAST_S: Final = 10.0  # of less no rate is told
+_LEAST_S: Final = 10.0  # a shorter time gives no rate
 _HALTED: Final = frozenset({Phase.PENDING, Phase.SHADOW, Phase.CANARY})  # a freeze keeps these from going on
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """``sentence``: what is awaited, or how it ended. ``there``: which share of it, 0 to 1; None: nobody can count it.
-    ``settled_at_s``: when it will be there at this rate, in unix time; None: nobody can tell. ``too_late``: that is
-    after the deadline. ``way_on``: a command that a person may give."""
+    """The wait of a release. ``sentence``: what it waits for, or how it ended. ``there``: the share that is there, 0 to
+    1; None: it cannot be counted. ``settled_at_s``: unix time at which all is there at this rate; None: not known.
+    ``too_late``: that is after the deadline. ``way_on``: the commands that a person may give."""
 
     sentence: str
     there: float | None = None
@@ -36,8 +36,8 @@ class Awaited:
 def awaited(
     release: Release, now_s: float, *, asked: Sequence[SuiteProgress] = (), frozen: Sequence[str] = ()
 ) -> Awaited:
-    """Return what decides next. ``asked``: how far the suites are; ``frozen``: why nothing may change now, a sentence
-    each."""
+    """Return what the release waits for. ``asked``: the progress of the suites. ``frozen``: why nothing may change now,
+    one sentence for each freeze."""
     found = _awaited(release, now_s, asked, frozen)
     deadline_s = release.deadline_at_s
     undecided = release.phase in (Phase.SHADOW, Phase.CANARY) and deadline_s is not None
@@ -108,7 +108,7 @@ def _probation(release: Release, now_s: float) -> Awaited:
 
 
 def _step(release: Release, now_s: float) -> Awaited:
-    """A step waits for its time and its requests; the last one for the gates besides."""
+    """Return the wait of a canary step: for its minimum time and requests, and then for the gates."""
     step = release.canary_step
     where = f"Serves {step.weight_pct:g} % (step {release.step + 1} of {len(release.policy.steps)})"
     if not release.routed:
@@ -134,7 +134,7 @@ def _step(release: Release, now_s: float) -> Awaited:
 
 
 def _gates(release: Release, now_s: float, stages: Sequence[Stage], where: str) -> Awaited:
-    """The required gates of the stages that are not settled; the one that takes longest says when."""
+    """Return the wait for the required gates of these stages; the slowest one gives the time."""
     unsettled = [one for one in release.verdicts.values() if one.stage in stages and is_required_open(one)]
     if not unsettled:
         seen = any(one.stage in stages for one in release.verdicts.values())
@@ -150,7 +150,7 @@ def _gates(release: Release, now_s: float, stages: Sequence[Stage], where: str) 
 
 
 def is_required_open(verdict: Verdict) -> bool:
-    """Return whether the verdict keeps its release from going on."""
+    """Return whether the verdict is required and is no pass, so that the release cannot go on."""
     return verdict.outcome is not Outcome.PASS and not verdict.advisory
 
 
@@ -161,7 +161,7 @@ def _named(verdicts: Sequence[Verdict]) -> str:
 
 
 def _settled_at_s(release: Release, verdict: Verdict, now_s: float) -> float | None:
-    """Return when the gate has its samples if they go on coming as they came so far; None where none came."""
+    """Return the unix time at which the gate has its samples at the rate so far; None if none came."""
     left = (verdict.samples_needed or 0) - verdict.samples
     rate = _per_s(release, verdict, now_s)
     if left <= 0:
@@ -170,8 +170,8 @@ def _settled_at_s(release: Release, verdict: Verdict, now_s: float) -> float | N
 
 
 def _per_s(release: Release, verdict: Verdict, now_s: float) -> float:
-    """Return the samples of a second: of a gate on users' answers, as the present step serves them; of others, since
-    copies began to be judged."""
+    """Return the gate's samples per second: in the current step for a gate on live traffic, and since shadow began for
+    other gates."""
     seen_s = now_s if release.looked_at_s is None else min(release.looked_at_s, now_s)
     step_s = seen_s - release.served_since_s
     if verdict.stage is Stage.LIVE and release.phase in EXPOSED and release.step_requests and step_s >= _LEAST_S:
@@ -184,7 +184,7 @@ def _per_s(release: Release, verdict: Verdict, now_s: float) -> float:
 
 
 def _over(what: str, reason: str) -> str:
-    """Return both, once where the reason begins with what became of it: ``was rolled back by ada: wrong refunds``."""
+    """Return the end and its reason without repetition: ``was rolled back by ada: wrong refunds``."""
     said = what.removeprefix("was ")
     if reason.lower().startswith(f"{said} by "):
         return what + reason[len(said) :]

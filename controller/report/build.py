@@ -1,4 +1,4 @@
-"""From the journal to the report's data, in one pass. No verdict is computed here: the recorded ones are shown."""
+"""The report's data, from the journal in one pass. No verdict is computed here: the recorded ones are shown."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -32,7 +32,7 @@ from gates.verdict import Stage
 
 
 def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> ReportData:
-    """The report of a release as it stood at ``record``; entries that came later are left out.
+    """Return the report of a release as of ``record``; later entries are left out.
 
     Raises:
         PermanentError: there are fewer entries than the record counts, or this version of Serin cannot read one.
@@ -44,8 +44,7 @@ def build_report(record: ReleaseRecord, entries: Iterable[RecordedEntry]) -> Rep
 
 
 class ReportTally:
-    """A release's entries, added up one by one: what was read stays read, and a report of what came since costs only
-    that."""
+    """The sums over a release's entries, added one by one, so that a later report only has to read the new entries."""
 
     def __init__(self, record: ReleaseRecord) -> None:
         self.counted = 0
@@ -60,7 +59,7 @@ class ReportTally:
         self._suites: tuple[SuiteFile, ...] = ()
 
     def add(self, recorded: RecordedEntry) -> None:
-        """Take the next entry. Raises PermanentError where this version of Serin cannot read it."""
+        """Add the next entry. Raises PermanentError if this version of Serin cannot read it."""
         self._last, self.counted = recorded, self.counted + 1
         told = told_of(recorded)
         if isinstance(told, Looked | LooksThinned):
@@ -76,10 +75,10 @@ class ReportTally:
                 self._suites = told.suites.files
 
     def result(self, record: ReleaseRecord) -> ReportData:
-        """The report of what was added, of which ``record`` is the state.
+        """Return the report of the entries that were added; ``record`` is the release's state after them.
 
         Raises:
-            PermanentError: that were fewer entries than the record counts.
+            PermanentError: fewer entries were added than the record counts.
         """
         if self.counted < record.sequence:
             message = f"release {record.release_id}: {self.counted} journal entries of {record.sequence} were given"
@@ -115,7 +114,7 @@ _ORDER = tuple(Stage)
 
 
 def conclusion_of(release: Release) -> Conclusion:
-    """Where the release stands, in one sentence, and the reason that is on record."""
+    """Return the release's state or end in one sentence, with the recorded reason."""
     because = ""
     if release.blamed:
         because = f" because {listed(release.blamed)} failed"
@@ -141,6 +140,6 @@ def _facts(release: Release, as_of_s: float, decided_at_s: float | None) -> Fact
 
 
 def policy_digest(policy: ReleasePolicy) -> str:
-    """The SHA-256 of the policy's canonical JSON, as the journal has it: two releases with one digest were held to the
-    same."""
+    """Return the SHA-256 of the policy's canonical JSON, as in the journal: releases with the same digest had the same
+    policy."""
     return sha256(canonical_json(entry_of(PolicyRead(policy), 0.0).payload).encode()).hexdigest()

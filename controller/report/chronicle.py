@@ -1,4 +1,4 @@
-"""The chronicle of an installation: who served when, who decided, what was frozen and lifted, across releases."""
+"""The chronicle of an installation, across releases: which version served when, who decided, and what was frozen."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,8 +42,9 @@ _SETTLING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened. ``what`` is a few words, ``why`` a sentence or nothing; ``by``: the person or pipeline
-    who decided it, empty where Serin did; ``release_id`` and ``version`` empty where it concerns no release."""
+    """One thing that happened, at ``at_s`` (unix time). ``what``: a few words. ``why``: a sentence, or empty. ``by``:
+    the person or pipeline that decided it; empty if Serin did. ``version`` and ``release_id`` are empty if it concerns
+    none."""
 
     at_s: float
     model: str
@@ -57,8 +58,8 @@ class Happening:
 def of_release(
     release_id: str, model: str, version: str, entries: Iterable[RecordedEntry], *, since_s: float
 ) -> Iterator[Happening]:
-    """Yield what happened to a release since then, from its entries of the kinds ``OF_RELEASES``: all of them, as the
-    first says what the release is for. What cannot be read is left out."""
+    """Yield what happened to a release since ``since_s`` (unix time). ``entries``: all its entries of the kinds
+    ``OF_RELEASES``, because the first one holds its purpose. Entries that cannot be read are left out."""
     purpose = Purpose.PROMOTE
     for entry in entries:
         try:
@@ -73,7 +74,8 @@ def of_release(
 
 
 def of_model(entries: Iterable[RecordedEntry]) -> Iterator[Happening]:
-    """Yield what happened to a model, or to all, outside of releases: from the entries of the kinds ``OF_MODELS``."""
+    """Yield what happened outside releases, from entries of the kinds ``OF_MODELS``. Entries that cannot be read are
+    left out."""
     for entry in entries:
         try:
             note = note_of(entry)
@@ -99,8 +101,8 @@ def of_model(entries: Iterable[RecordedEntry]) -> Iterator[Happening]:
 
 
 def news(happenings: Iterable[Happening]) -> Iterator[Happening]:
-    """Yield them without those that say again who answers users: each step confirms that, also where it changed
-    nothing but the copies."""
+    """Yield the happenings without repetitions of who answers users: every step confirms the weights, even if only the
+    copies changed."""
     served: dict[str, str] = {}
     for one in happenings:
         if one.what == _REPLACED:
@@ -113,12 +115,12 @@ def news(happenings: Iterable[Happening]) -> Iterator[Happening]:
 
 
 def bears_on(happening: Happening, model: str | None) -> bool:
-    """Return whether it concerns the model; every one does where none is named."""
+    """Return whether the happening concerns the model; true if ``model`` is None."""
     return model is None or happening.model in (model, ANY_MODEL)
 
 
 def _told(event: Event, purpose: Purpose) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one branch an event
-    """Return what happened, why, and by whom."""
+    """Return what happened, why, and who decided it; None if the event is not shown."""
     match event:
         case Started():
             return _BEGINS[event.purpose], event.reason, "" if event.by == "registry" else event.by

@@ -1,4 +1,4 @@
-"""The values that a report says: all of it read from the journal, in the order in which it is shown."""
+"""The contents of a report, all from the journal, in the order in which they are shown."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ SCHEMA: Final = "serin.report/v1"
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The end of the release, or where it stands. ``headline`` is one sentence; ``reason`` is the recorded one."""
+    """The end of the release, or its state so far. ``headline``: one sentence. ``reason``: as recorded."""
 
     phase: Phase
     headline: str
@@ -25,7 +25,8 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Times are unix seconds. ``as_of_s`` is the time of the last entry: the report has no clock of its own."""
+    """The basic facts about the release. Times are unix seconds. ``as_of_s``: the time of the last entry; the report
+    does not read a clock."""
 
     release_id: str
     model: str
@@ -35,15 +36,15 @@ class Facts:
     started_by: str
     started_at_s: float
     as_of_s: float
-    decided_at_s: float | None  # when it began to go back, or was promoted
+    decided_at_s: float | None  # when the release began to go back or to be promoted
     policy_digest: str  # SHA-256 of the policy's canonical JSON, as the journal has it
-    replaced: Version | None = None  # which could not run: the candidate takes its place, and is compared with nothing
-    origin: tuple[tuple[str, str], ...] = ()  # of the candidate: what is known, by name
+    replaced: Version | None = None  # could not run: the candidate takes its place without a comparison
+    origin: tuple[tuple[str, str], ...] = ()  # of the candidate: the known facts, as pairs of name and words
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpan:
-    """A phase, or one canary step of it. ``end_s`` is None while it lasts."""
+    """A phase, or one canary step, from ``start_s`` to ``end_s`` (unix time; None: it still lasts)."""
 
     phase: Phase
     title: str
@@ -54,8 +55,8 @@ class PhaseSpan:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One thing that was decided or done, and why. ``by`` is empty where Serin did it by itself; ``routine``: it only
-    confirms what was decided before."""
+    """One thing that was decided or done, and why. ``by``: the person; empty if Serin did it by itself. ``routine``:
+    it only confirms an earlier decision."""
 
     sequence: int
     at_s: float
@@ -68,7 +69,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class TrafficShare:
-    """From ``at_s`` on the data plane confirmed these weights."""
+    """The weights that the data plane confirmed at ``at_s`` (unix time)."""
 
     at_s: float
     weights_pct: dict[str, float]
@@ -76,7 +77,8 @@ class TrafficShare:
 
 @dataclass(frozen=True, slots=True)
 class FaultSpan:
-    """A source that could not be read. ``end_s`` is None where it was not back at the last entry."""
+    """The time in which a source could not be read. ``end_s``: unix time; None: it still could not at the last
+    entry."""
 
     source: str
     reason: str
@@ -86,7 +88,7 @@ class FaultSpan:
 
 @dataclass(frozen=True, slots=True)
 class TracePoint:
-    """A gate at one look. Where looks were merged to keep the report small, the last value and the worst outcome."""
+    """A gate at one look, or at several merged looks: then with the last value and the worst outcome."""
 
     at_s: float
     outcome: Outcome
@@ -97,7 +99,7 @@ class TracePoint:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The course of one gate's value. ``threshold`` and ``unit`` as in its last verdict."""
+    """The course of one gate's value. ``threshold`` and ``unit``: as in its last verdict that is no error."""
 
     gate: str
     unit: str
@@ -107,7 +109,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Answers whose confidence lay between ``low`` and ``high``; the means are weighted by the sampling design."""
+    """The answers with a confidence from ``low`` to ``high``. The means are weighted by inclusion probability."""
 
     low: float
     high: float
@@ -118,21 +120,21 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """One version's confidence against its correctness, on pairs labelled by chance."""
+    """One version's confidence and accuracy, on pairs labelled by chance."""
 
     count: int
     confidence: float | None
     accuracy: float | None
-    calibration_error: float | None  # plain ECE: biased upward on few labels, shown and never gated on
+    calibration_error: float | None  # plain ECE: too high on few labels; shown only, no gate uses it
     bins: tuple[ReliabilityBin, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """One version's share of right answers on the mirrored requests, with a 95 % interval for this one look at it.
+    """One version's share of right answers on mirrored requests, with a 95 % interval that holds at one time only.
 
-    ``method``: "aipw" where all pairs were counted, so that labels asked for by disagreement count too; "hajek" where
-    only pairs labelled by chance tell (see `gates.weighted`).
+    ``method``: "aipw" if labels of disagreements are used as well; "hajek" if only pairs labelled by chance are used
+    (see `gates.stats.weighted`).
     """
 
     value: float
@@ -144,8 +146,8 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class ClassLoss:
-    """A true class of which the candidate found fewer: the share that each version found, of the pairs labelled by
-    chance; ``lost``: how many fewer, of all such pairs."""
+    """A true class of which the candidate recognises fewer than stable. ``stable`` and ``candidate``: the share of the
+    class's pairs, labelled by chance, that the version got right. ``lost``: the loss as a share of all such pairs."""
 
     name: str
     labels: int
@@ -156,7 +158,8 @@ class ClassLoss:
 
 @dataclass(frozen=True, slots=True)
 class LatencyArm:
-    """Answers per bucket (one more than there are edges) and the percentiles' bucket edges, never interpolated."""
+    """One version's answers per bucket (one more than there are edges), and its percentiles as bucket edges in ms,
+    never interpolated."""
 
     counts: tuple[int, ...]
     percentiles_ms: dict[str, float | None]  # None: beyond the last edge
@@ -168,15 +171,15 @@ class LatencyArm:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Both versions over the same windows. ``mirrored``: the candidate served no live traffic yet, so that its answers
-    to shadow traffic are shown, which users never see."""
+    """The latency of both versions over the same windows. ``mirrored``: the candidate had no live traffic yet, so the
+    latency of its answers to copies is shown."""
 
     edges_ms: tuple[float, ...]
     objectives_ms: tuple[float, ...]
     mirrored: bool
     stable: LatencyArm
     candidate: LatencyArm
-    looks_left_out: int  # with other bucket edges, which cannot be added
+    looks_left_out: int  # looks with other bucket edges, which cannot be added
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The journal's hash chain: ``head_hash`` covers every entry before it, so one value vouches for all of them."""
+    """The hash chain of the release's journal. ``head_hash``: the last entry's hash, which covers all entries."""
 
     entries: int
     head_hash: str
@@ -215,14 +218,14 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """``made_by``: the release of Serin that read the journal."""
+    """The whole report. ``made_by``: the version of Serin that read the journal."""
 
     schema: str
     made_by: str
     conclusion: Conclusion
     facts: Facts
     policy: ReleasePolicy
-    suites: tuple[SuiteFile, ...]  # what was asked of both versions before any traffic, in the last run
+    suites: tuple[SuiteFile, ...]  # the files of the last run of the suites
     gates: tuple[Verdict, ...]
     phases: tuple[PhaseSpan, ...]
     traffic: tuple[TrafficShare, ...]
@@ -233,7 +236,7 @@ class ReportData:
     reliability_candidate: Reliability
     accuracy_stable: Accuracy | None
     accuracy_candidate: Accuracy | None
-    classes_lost: tuple[ClassLoss, ...]  # where most was lost, at most three
+    classes_lost: tuple[ClassLoss, ...]  # the classes with the greatest loss, at most three
     latency: Latency | None
     label_sources: tuple[LabelSource, ...]  # as the last look found them
     evidence: Evidence

@@ -1,4 +1,4 @@
-"""The few means by which the charts are drawn: SVG elements with escaped contents, scales and ticks."""
+"""The tools to draw charts: SVG elements with escaped contents, scales and ticks."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,8 @@ Point = tuple[float, float]
 
 
 def element(name: str, *contents: str, **attributes: str | float | None) -> Markup:
-    """``element("text", "v7", x=3, class_="label")``: contents and values are escaped, ``_`` in names becomes ``-``."""
+    """Return an SVG element, as of ``element("text", "v7", x=3, class_="label")``. Contents and values are escaped,
+    ``_`` in names becomes ``-``, and attributes of None are left out."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(_value(value))}"'
         for key, value in attributes.items()
@@ -23,7 +24,7 @@ def element(name: str, *contents: str, **attributes: str | float | None) -> Mark
 
 
 def picture(width: float, height: float, title: str, contents: Iterable[str]) -> Markup:
-    """The ``svg`` element; ``title`` is what a screen reader says of the chart."""
+    """Return the ``svg`` element. ``title``: what a screen reader reads out."""
     return element(
         "svg",
         *contents,
@@ -56,7 +57,7 @@ def _value(value: str | float | None) -> str:
 # --- scales -----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From values ``low..high`` to pixels ``start..end``; ``log``: on a logarithmic axis."""
+    """A scale from the values ``low`` to ``high`` to the pixels ``start`` to ``end``; ``log``: logarithmic."""
 
     low: float
     high: float
@@ -72,7 +73,7 @@ class Scale:
 
 
 def round_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    """About ``count`` round numbers from ``low`` to ``high``."""
+    """Return about ``count`` round numbers from ``low`` to ``high``."""
     if not high > low:
         return (low,)
     raw = (high - low) / count
@@ -83,7 +84,7 @@ def round_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def log_ticks(low: float, high: float) -> tuple[float, ...]:
-    """1, 2 and 5 times the powers of ten from ``low`` to ``high``."""
+    """Return 1, 2 and 5 times the powers of ten from ``low`` to ``high``."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = (factor * 10.0**power for power in powers for factor in (1, 2, 5))
     return tuple(tick for tick in ticks if low <= tick <= high)

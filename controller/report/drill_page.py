@@ -1,4 +1,4 @@
-"""The page of a drill: one file that needs nothing else, in the style of a release's report; and the same as JSON."""
+"""The page of a drill: one self-contained HTML file in the style of a release's report, and the drill as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +19,7 @@ _TONES: Final = {
 
 
 def render_html(drilled: Drilled) -> str:
-    """The drill as one self-contained HTML page. Everything that others wrote is escaped."""
+    """Return the drill as one self-contained HTML page. All text from outside is escaped."""
     since_s = drilled.injected_at_s if drilled.injected_at_s is not None else drilled.began_at_s
     return (
         environment_of("controller.report")
@@ -37,7 +37,7 @@ def render_html(drilled: Drilled) -> str:
 
 
 def as_document(drilled: Drilled) -> dict[str, Any]:
-    """The same as JSON values."""
+    """Return the drill as JSON values."""
     return {
         "schema": SCHEMA,
         "mode": drilled.drill.mode,

@@ -33,7 +33,7 @@ _STARTS: Final = {
 
 @dataclass(slots=True)
 class History:
-    """Fed with every event in order; holds what the time line shows."""
+    """The history, built from every event in order: the contents of the time line."""
 
     policy: ReleasePolicy
     purpose: Purpose = Purpose.PROMOTE
@@ -103,7 +103,7 @@ class History:
 
 
 def _confirmation(sequence: int, at_s: float, event: Event) -> Decision | None:
-    """Return what the world reports of something that was decided before."""
+    """Return the event as a decision that only confirms an earlier one; None if it is not shown."""
     match event:
         case Verified():
             fingerprint = event.candidate.fingerprint[:12] or "unknown"

@@ -1,4 +1,4 @@
-"""The report as one file that needs nothing else: no script, no network, no fonts; and as JSON."""
+"""The report as one HTML file without scripts, network access or fonts, and as JSON."""
 
 from collections.abc import Iterator, Sequence
 
@@ -38,12 +38,13 @@ TONES = {
 
 
 def render_json(report: ReportData) -> str:
-    """The report as JSON (``serin.report/v1``): the same journal gives the same bytes. Not finite is null."""
+    """Return the report as JSON (``serin.report/v1``). The same journal gives the same bytes; numbers that are not
+    finite are null."""
     return to_json(report, indent=2, inf_nan_mode="null").decode() + "\n"
 
 
 def render_html(report: ReportData) -> str:
-    """The report as one self-contained HTML page. Everything taken from the journal is escaped."""
+    """Return the report as one self-contained HTML page. Everything taken from the journal is escaped."""
     stable = report.facts.stable
     names = {
         "stable": f"Version {stable.number}, stable" if stable else "No stable version",
@@ -86,7 +87,8 @@ def _short(report: ReportData) -> tuple[str, str]:
 
 
 def _staged(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, list[Verdict]]]:
-    """By stage, what decides first; advisory gates that had nothing to judge are listed apart."""
+    """Yield each stage's title with its verdicts, required ones first. Advisory gates without evidence are left out:
+    the page lists them separately."""
     for stage, title in _STAGES.items():
         found = [verdict for verdict in verdicts if verdict.stage is stage and not is_idle(verdict)]
         if found:
@@ -94,7 +96,7 @@ def _staged(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, list[Verdict]]
 
 
 def _policy(policy: ReleasePolicy, suites: Sequence[SuiteFile]) -> Iterator[tuple[str, str]]:
-    """Yield what was promised when the release began, in a few words a line."""
+    """Yield the main points of the policy that the release began with, as pairs of name and words."""
     mirrored = f"{policy.mirror_pct:g} % of live requests mirrored"
     steps = " → ".join(f"{step.weight_pct:g} %" for step in policy.steps)
     yield "Traffic", f"{mirrored}; canary {steps}"

@@ -1,4 +1,4 @@
-"""The sums that thousands of looks add up to. Each tally takes one look at a time and keeps sums only."""
+"""The sums over thousands of looks. Each tally takes one look at a time and keeps only sums."""
 
 import math
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ from gates.stats.weighted import STRATUM_LEAST, Drawn, Estimate, Stratum, aipw, 
 from gates.verdict import Verdict
 
 BINS = 10
-POINTS_MAX = 160  # of a trace: as many as a chart can show
+POINTS_MAX = 160  # points in a trace: as many as a chart can show
 PERCENTILES = {"P50": 0.50, "P95": 0.95, "P99": 0.99}
 
 
@@ -39,9 +39,10 @@ class _Bin:
 
 @dataclass(slots=True)
 class ReliabilityTally:
-    """Directed labels are left out: they were asked for where the versions disagree, which says nothing of one alone.
+    """The sums for reliability diagrams. Directed labels are left out: pairs on which the versions disagree are no fair
+    sample of one version.
 
-    Each answer weighs one over its inclusion probability (Hajek), so that no uneven sample misleads.
+    Each answer has the weight ``1 / inclusion_probability`` (Hajek), so that uneven sampling does not mislead.
     """
 
     stable: list[_Bin] = field(default_factory=lambda: [_Bin() for _ in range(BINS)])
@@ -57,7 +58,7 @@ class ReliabilityTally:
 
 def _count(bins: list[_Bin], answer: Answer, pair: LabelledPair) -> None:
     if not 0 <= answer.confidence <= 1:
-        return  # the gates called this evidence an error; a diagram has no place for it
+        return  # the gates report this evidence as an error
     place = bins[min(int(answer.confidence * BINS), BINS - 1)]
     weight = 1 / pair.inclusion_probability
     place.count += 1
@@ -90,8 +91,8 @@ ACCURACY_ALPHA = 0.05
 
 @dataclass(slots=True)
 class AccuracyTally:
-    """Each version's own right answers, by whether the two agreed: how many pairs of either kind there were is known of
-    all, so that labels asked for by disagreement can be given the weight of the disagreements and no more."""
+    """The sums of each version's right answers, separately for pairs that agreed and that disagreed. The number of all
+    pairs of each kind is known, so that labels of disagreements get the weight of the disagreements only."""
 
     agreed: int = 0
     disagreed: int = 0
@@ -99,7 +100,7 @@ class AccuracyTally:
     by_chance: dict[str, Drawn] = field(default_factory=lambda: defaultdict(Drawn))
 
     def add(self, look: Look) -> None:
-        if look.pairs_agreed >= 0 and look.pairs_disagreed >= 0:  # else the gates called this evidence an error
+        if look.pairs_agreed >= 0 and look.pairs_disagreed >= 0:  # otherwise the gates report an error
             self.agreed += look.pairs_agreed
             self.disagreed += look.pairs_disagreed
         alike: Counter[tuple[bool, bool, float, bool, bool]] = Counter()
@@ -117,7 +118,7 @@ class AccuracyTally:
                     self.by_chance[arm] = self.by_chance[arm].add_shares(events, count, probability)
 
     def result(self, arm: str) -> Accuracy | None:
-        """Return the accuracy; None where too few labels were given for an interval."""
+        """Return the accuracy of the arm (stable or candidate); None if there are too few labels for an interval."""
         same, apart, by_chance = self.samples[arm, False], self.samples[arm, True], self.by_chance[arm]
         found = aipw((Stratum(self.agreed, same), Stratum(self.disagreed, apart)), ACCURACY_ALPHA)
         if found is not None:
@@ -145,8 +146,7 @@ class _OfClass:
 
 @dataclass(slots=True)
 class ClassTally:
-    """The requests of each true class that either version found, by pairs labelled by chance, each weighed by its
-    inclusion probability."""
+    """The sums, by true class, of right answers in pairs labelled by chance, weighted by inclusion probability."""
 
     classes: dict[str, _OfClass] = field(default_factory=lambda: defaultdict(_OfClass))
 
@@ -161,7 +161,7 @@ class ClassTally:
             found.candidate += weight * (pair.candidate.label == pair.truth)
 
     def result(self) -> tuple[ClassLoss, ...]:
-        """Return the classes of which most was lost, with enough labels to say so."""
+        """Return the classes with the greatest loss among those with enough labels, at most ``CLASSES_TOLD``."""
         whole = math.fsum(found.weight for found in self.classes.values())
         lost = [
             ClassLoss(
@@ -180,7 +180,8 @@ class ClassTally:
 # --- latency ----------------------------------------------------------------------------------------------------------
 @dataclass(slots=True)
 class LatencyTally:
-    """Live: looks in which both versions served users. Mirrored: looks in which the candidate served none of them."""
+    """The sums of latency buckets. Live: looks in which both versions served users. Mirrored, and stable before: looks
+    in which the candidate served no users."""
 
     edges_ms: tuple[float, ...] = ()
     stable_live: list[int] = field(default_factory=list)
@@ -216,7 +217,7 @@ class LatencyTally:
                 counts[:] = map(int.__add__, counts, arm.latency_counts)
 
     def result(self, objectives_ms: tuple[float, ...]) -> Latency | None:
-        """Return the latency; None where nothing was timed."""
+        """Return the latency; None if no answer was timed."""
         mirrored = not sum(self.candidate_live)
         stable = self.stable_before if mirrored else self.stable_live
         candidate = self.candidate_mirrored if mirrored else self.candidate_live
@@ -237,7 +238,8 @@ def _latency_arm(counts: Sequence[int], edges_ms: Sequence[float]) -> LatencyArm
 
 
 def edge_at(counts: Sequence[int], edges_ms: Sequence[float], quantile: float) -> float | None:
-    """The bucket edge that at least this share of the answers kept within; None beyond the last or of nothing."""
+    """Return the bucket edge that at least this share (``quantile``, 0 to 1) of the answers did not exceed; None if
+    that is beyond the last edge, or if there are no answers."""
     needed, seen = quantile * sum(counts), 0
     if not needed:
         return None
@@ -253,11 +255,11 @@ def edge_at(counts: Sequence[int], edges_ms: Sequence[float], quantile: float) -
 class TraceTally:
     points: defaultdict[str, list[TracePoint]] = field(default_factory=lambda: defaultdict(list))
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    last: dict[str, Verdict] = field(default_factory=dict)  # that knew unit and threshold: an error knows neither
+    last: dict[str, Verdict] = field(default_factory=dict)  # without errors, which have no unit and threshold
     valued: set[str] = field(default_factory=set)
 
     def add(self, at_s: float, verdicts: Iterable[Verdict], readings: Mapping[str, Reading]) -> None:
-        """One look: the verdicts that changed at it, and what every gate read."""
+        """Add one look, at ``at_s`` (unix time): the verdicts that changed, and every gate's reading."""
         for verdict in verdicts:
             self.outcomes[verdict.gate] = verdict.outcome
             if verdict.outcome is not Outcome.ERROR:
@@ -268,7 +270,7 @@ class TraceTally:
             self.valued |= {gate} if value is not None else set()
 
     def result(self) -> tuple[Trace, ...]:
-        """A trace of every gate that ever had a value."""
+        """Return a trace for each gate that ever had a value."""
         return tuple(
             Trace(gate, self.last[gate].unit, self.last[gate].threshold, _thinned(points))
             for gate, points in self.points.items()
@@ -277,7 +279,7 @@ class TraceTally:
 
 
 def _thinned(points: Sequence[TracePoint]) -> tuple[TracePoint, ...]:
-    """At most ``POINTS_MAX``, each standing for equally many looks."""
+    """Return at most ``POINTS_MAX`` points, each for the same number of looks except the last."""
     size = math.ceil(len(points) / POINTS_MAX)
     groups = (points[start : start + size] for start in range(0, len(points), size))
     return tuple(
@@ -302,7 +304,7 @@ class EvidenceTally:
     faults: Counter[str] = field(default_factory=Counter)
 
     def add(self, look: Look, looks: int = 1) -> None:
-        """``looks``: how many it stands for."""
+        """Add a look, which is the sum of ``looks`` looks."""
         self.looks += looks
         self.first_s = look.window.start_s if self.first_s is None else self.first_s
         self.last_s = look.window.end_s

@@ -1,4 +1,4 @@
-"""The templates of pages: nothing that others wrote turns or hides text, and a name that is missing fails."""
+"""The templates of pages. Text from outside cannot reverse or hide other text, and a missing name is an error."""
 
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from serving.text.printable import printable
 
 @cache
 def environment_of(package: str) -> Environment:
-    """The environment of a package's ``templates``, with the words that every page has."""
+    """Return the environment of a package's ``templates``, with the filters of every page."""
     environment = Environment(
         loader=PackageLoader(package),
         autoescape=True,
@@ -35,5 +35,5 @@ def environment_of(package: str) -> Environment:
 
 
 def _readable(value: Any) -> Any:
-    """Return what others wrote, without what would turn or hide text on the page; markup of ours as it is."""
+    """Return text without characters that reverse or hide other text; our own markup and other values unchanged."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,4 +1,4 @@
-"""The time axis of a release: to scale where something happens, shortened where it only waits."""
+"""The time axis of a release: phases in which it only waits are shortened, all others are to scale."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from controller.core.release import Phase
 from controller.report.data import PhaseSpan
 
 WAITING = frozenset({Phase.PENDING, Phase.HELD, Phase.PROBATION})
-_WAIT_SHARE_MAX = 0.15  # of the time in which something happens: a day of probation must not hide ten minutes of canary
+_WAIT_SHARE_MAX = 0.15  # of the other phases' time: a day of probation must not hide ten minutes of canary
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of time and the stretch of the axis (0 to 1) it takes. ``shortened``: not to scale."""
+    """A stretch of time (unix seconds) and its stretch of the axis (0 to 1). ``shortened``: not to scale."""
 
     start_s: float
     end_s: float
@@ -24,7 +24,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """From unix seconds to a place on the axis, 0 to 1."""
+    """A scale from unix seconds to a place on the axis, 0 to 1."""
 
     pieces: tuple[Piece, ...]
 
@@ -38,7 +38,7 @@ class TimeScale:
         return 1.0
 
     def ticks(self, count: int) -> Iterator[float]:
-        """Unix seconds at round times since the start, where the axis is to scale; about ``count`` of them."""
+        """Yield about ``count`` unix times at round intervals since the start, where the axis is to scale."""
         if not self.pieces:
             return
         origin = self.pieces[0].start_s
@@ -58,7 +58,7 @@ class TimeScale:
 
 
 def time_scale(phases: Sequence[PhaseSpan], as_of_s: float) -> TimeScale:
-    """The axis of these phases; one that lasts ends at ``as_of_s``."""
+    """Return the axis of these phases; a phase that still lasts is drawn up to ``as_of_s``."""
     spans = [(span, (as_of_s if span.end_s is None else span.end_s) - span.start_s) for span in phases]
     active_s = sum(length for span, length in spans if span.phase not in WAITING)
     longest_wait_s = _WAIT_SHARE_MAX * active_s if active_s else float("inf")

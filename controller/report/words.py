@@ -1,4 +1,4 @@
-"""Numbers, times and outcomes as people read them: the report, the status table and the CI step say them alike."""
+"""Numbers, times and outcomes in words, the same in the report, the status table and the CI step."""
 
 import math
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ _UNITS_S = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 
 def phase_title(phase: Phase, weight_pct: float | None = None, purpose: Purpose = Purpose.PROMOTE) -> str:
-    """``Canary 5 %`` for a step, else the phase's name; of a restore, which promotes nothing, what it is instead."""
+    """Return the title of a phase: its name, or ``Canary 5 %`` for a step. A restore is not called a promotion."""
     if purpose is Purpose.RESTORE and phase in _RESTORE_TITLES:
         return _RESTORE_TITLES[phase]
     name = phase.value.replace("_", " ").capitalize()
@@ -47,14 +47,14 @@ def phase_title(phase: Phase, weight_pct: float | None = None, purpose: Purpose 
 
 
 def became(release: Release) -> str:
-    """Return what has become of the release's version so far; one that a rollback brought back was restored."""
+    """Return what has happened to the release's version so far, in words; in a restore it ``was restored``."""
     words = PHASE_WORDS[release.phase]
     return _RESTORE_WORDS.get(release.phase, words) if release.purpose is Purpose.RESTORE else words
 
 
 def oddities(source: LabelSource) -> tuple[str, ...]:
-    """Return what is wrong with a source of labels, in a few words each; none where nothing is. That some labels match
-    no request is as it should be where some requests are sampled."""
+    """Return what is wrong with a source of labels, in a few words each; empty if nothing is. Labels without a sampled
+    request count only if they are more than the share of samples explains."""
     too_few_match = source.settled - source.unmatched < source.expected_matched / 2
     found = (
         (source.unknown, f"of {counted(source.labelled, 'label')} {agreed(source.unknown, 'name')} no class"),
@@ -70,7 +70,7 @@ def oddities(source: LabelSource) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """Two units at most: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``1 h 5 min``, ``2 d``."""
+    """Return the duration in at most two units: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``1 h 5 min``, ``2 d``."""
     if seconds < 0:
         return _MINUS + duration(-seconds)
     if seconds < 10:
@@ -93,18 +93,18 @@ def utc(at_s: float) -> str:
 
 
 def clock(at_s: float, now_s: float) -> str:
-    """``22:58 UTC``, of another day with its date: a time of the clock that stands beside an age."""
+    """Return the time of day, ``22:58 UTC``, with the date if it is not today's."""
     at, now = datetime.fromtimestamp(at_s, UTC), datetime.fromtimestamp(now_s, UTC)
     return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def frozen_by(freeze: Freeze, now_s: float) -> str:
-    """Return who froze it and why, and until when where it ends by itself."""
+    """Return who made the freeze and why, and its end if it ends by itself."""
     return f"{freeze.by}: {freeze.reason}{until(freeze, now_s)}"
 
 
 def until(freeze: Freeze, now_s: float) -> str:
-    """Return ``(until 22:58 UTC, in 1 h 5 min)`` behind a blank; nothing where only a person ends it."""
+    """Return `` (until 22:58 UTC, in 1 h 5 min)`` with its leading space; empty if only a person ends the freeze."""
     if freeze.ends_at_s is None:
         return ""
     left = "its time is over" if freeze.is_over(now_s) else f"in {duration(freeze.ends_at_s - now_s)}"
@@ -112,7 +112,8 @@ def until(freeze: Freeze, now_s: float) -> str:
 
 
 def figure(value: float | None, *, signed: bool = False) -> str:
-    """A measured value: three significant digits, thousands grouped, a real minus sign; a dash where there is none."""
+    """Return a measured value with three significant digits, grouped thousands and a real minus sign; a dash for None
+    or NaN."""
     if value is None or math.isnan(value):
         return _NOTHING
     if math.isinf(value):
@@ -126,13 +127,13 @@ def figure(value: float | None, *, signed: bool = False) -> str:
 
 
 def exact(value: float | None) -> str:
-    """A number that somebody set, as it was set: ``0.8``, ``1.15``, ``1,000``."""
+    """Return a number without rounding: ``0.8``, ``1.15``, ``1,000``; a dash for None."""
     return _NOTHING if value is None else f"{value:,.10g}".replace("-", _MINUS)
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value and the limit that it is held against, as a row shows them: ``0.87``, ``accuracy``, ``≥ 0.8 floor``."""
+    """A value with its unit and its limit, as a row shows them: ``0.87``, ``accuracy``, ``≥ 0.8 floor``."""
 
     value: str
     unit: str
@@ -140,7 +141,7 @@ class Measure:
 
 
 def measures(verdict: Verdict) -> tuple[Measure, ...]:
-    """Return what decided the verdict, a row each; of one that was recorded without its limits, its value and
+    """Return the measures that decided the verdict, one for each limit; if its limits were not recorded, its value and
     threshold."""
     signed = is_signed(verdict.unit)
     if not verdict.limits:
@@ -156,22 +157,22 @@ def _limit(limit: Limit) -> str:
 
 
 def threshold(value: float | None) -> str:
-    """A threshold, to four digits: some are set, and some are computed."""
+    """Return a threshold with at most four significant digits, because some are computed; a dash if there is none."""
     return exact(None if value is None or not math.isfinite(value) else float(f"{value:.4g}"))
 
 
 def is_signed(unit: str) -> bool:
-    """Return whether the unit is one of a difference, where the sign carries the news."""
+    """Return whether the unit is that of a difference, which is shown with its sign."""
     return unit.startswith("points") or unit.endswith("gap")
 
 
 def is_idle(verdict: Verdict) -> bool:
-    """An advisory gate that was given nothing to judge: it takes little room."""
+    """Return whether the verdict is that of an advisory gate without evidence, which is shown briefly."""
     return verdict.advisory and verdict.outcome is Outcome.INCONCLUSIVE and not verdict.samples
 
 
 def compact(count: int) -> str:
-    """``940``, ``1.2k``, ``34k``, ``5.1M``: a count where there is little room."""
+    """Return the count in short form: ``940``, ``1.2k``, ``34k``, ``5.1M``."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if count >= size:
             return (
@@ -181,13 +182,13 @@ def compact(count: int) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+    """Return the names as a list in words: ``a``, ``a and b``, ``a, b and c``."""
     *most, last = list(names) or [""]
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def shortened(text: str, width: int) -> str:
-    """The text on one line of at most ``width`` characters, cut at a word."""
+    """Return the text on one line of at most ``width`` characters, cut after a word if possible."""
     flat = " ".join(text.split())
     if len(flat) <= width:
         return flat

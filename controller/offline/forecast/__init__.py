@@ -1,1 +1,1 @@
-"""`serin plan`: the forecasts of the gates, put on the way that a release goes."""
+"""The forecasts of `serin plan`: those of the gates, applied to the course of a release."""

@@ -1,6 +1,7 @@
-"""Before a release starts: what each step and gate will need on this traffic, and what would make it quicker.
+"""The plan of a release before it starts: what each step and gate needs on this traffic, and what would make it
+quicker.
 
-The forecasts are those of `gates.offline.planner`, put on the way that a release goes (`forecast.rollout`).
+The forecasts are those of `gates.offline.plan`, applied to the course of a release (`forecast.rollout`).
 """
 
 import math
@@ -23,7 +24,8 @@ SCHEMA: Final = "serin.plan/v1"
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """One step: how long it is expected to last (None: it does not end by the deadline), and what ends it."""
+    """The forecast of one step. ``share``: the candidate's, 0 to 1. ``seconds``: how long it lasts; None: not over by
+    the deadline. ``until``: what ends it, in words."""
 
     name: str
     share: float
@@ -33,7 +35,8 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
-    """The whole forecast. Seconds of gates count from the start of shadow traffic."""
+    """The whole forecast. Seconds of gates count from the start of shadow. ``promoted_s``: the seconds until the
+    promotion; None: not by the deadline."""
 
     model: str
     deadline_s: float
@@ -47,7 +50,7 @@ class ReleasePlan:
 
 
 def forecast(policy: ReleasePolicy, traffic: ReleaseTraffic, known: tuple[Known, ...] = ()) -> ReleasePlan:
-    """The plan of one release under this policy and traffic (whose steps are filled in here)."""
+    """Return the plan of a release under this policy and traffic. The steps of the traffic are filled in here."""
     gates = gate_plans(policy, traffic)
     steps = tuple(_steps(policy, traffic, gates))
     lasts = [step.seconds for step in steps if step.seconds is not None]
@@ -85,7 +88,7 @@ def _steps(policy: ReleasePolicy, traffic: ReleaseTraffic, gates: tuple[GatePlan
 
 
 def _until(gates: Iterable[GatePlan]) -> str:
-    """The gate that is waited for."""
+    """Return the gate that passes last, or the gates that do not pass by the deadline, in words."""
     waiting = list(gates)
     never = [gate.gate for gate in waiting if gate.pass_s is None]
     if never:
@@ -103,5 +106,5 @@ def _why_so_long(policy: ReleasePolicy, step: Step, traffic: ReleaseTraffic) -> 
 
 
 def as_document(found: ReleasePlan) -> dict[str, Any]:
-    """The plan as JSON values."""
+    """Return the plan as JSON values."""
     return {"schema": SCHEMA, **encode(found)}

@@ -1,5 +1,4 @@
-"""The remedies that would make a gate settle in time that is not likely to: the smallest change of each kind that is
-enough."""
+"""The remedies for gates that are not likely to settle in time: the smallest sufficient change of each kind."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,13 @@ from gates.verdict import Stage
 
 STEPS: Final = "steps"
 LIKELY: Final = 0.9
-"""A gate that passes an equal candidate with less than this chance is told, with what would help."""
+"""The chance to pass an equal candidate below which a gate is reported, with remedies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A change after which a gate would settle: how soon, and with which chance by the deadline."""
+    """A change after which a gate would settle. ``pass_s``: seconds until it passes. ``pass_chance``: the chance, 0 to
+    1, that it passes by the deadline."""
 
     change: str
     pass_s: float
@@ -30,14 +30,14 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """The trouble that is not likely to let an equal candidate through by the deadline. No remedy: nothing tried is
-    enough.
+    """A gate that is not likely to pass an equal candidate by the deadline. Without remedies, no change that was tried
+    is enough.
 
-    ``gate`` is ``STEPS`` where the gates of shadow would pass, but not early enough for the steps to follow.
+    ``gate`` is ``STEPS`` if the gates on shadow would pass, but too late for the steps after shadow.
     """
 
     gate: str
-    chance: float  # to pass by the deadline, or to leave shadow in time
+    chance: float  # to pass by the deadline, or to leave shadow in time, 0 to 1
     remedies: tuple[Remedy, ...]
 
 
@@ -47,7 +47,7 @@ _LONGER: Final = (1.5, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0)
 
 
 def troubles(policy: ReleasePolicy, traffic: ReleaseTraffic, gates: tuple[GatePlan, ...]) -> Iterator[Trouble]:
-    """Yield the troubles of every gate that promotion waits for, and of the steps."""
+    """Yield the troubles of the gates that promotion waits for, and of the steps."""
     waited_for = [gate for gate in gates if gate.required]
     for gate in waited_for:
         if gate.pass_chance < LIKELY:
@@ -62,7 +62,7 @@ def troubles(policy: ReleasePolicy, traffic: ReleaseTraffic, gates: tuple[GatePl
 
 
 def _longer(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Remedy | None:
-    """The first of ever later deadlines that leaves the steps their time."""
+    """Return the earliest of the tried deadlines that leaves enough time for the steps; None if none does."""
     for text, later, _ in _deadline(policy, traffic):
         found = exposure(later, traffic)
         if found.in_time >= LIKELY:
@@ -71,7 +71,7 @@ def _longer(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Remedy | None:
 
 
 def _smallest(name: str, changes: Iterable[Changed]) -> Remedy | None:
-    """The first of ever larger changes after which the gate is likely to pass in time."""
+    """Return the smallest of the changes after which the gate is likely to pass in time; None if none is enough."""
     for text, policy, traffic in changes:
         gate, *_ = gate_plans(policy, traffic, {name})
         if gate.pass_s is not None and gate.pass_chance >= LIKELY:
@@ -80,7 +80,7 @@ def _smallest(name: str, changes: Iterable[Changed]) -> Remedy | None:
 
 
 def _changes(gate: GatePlan, policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Iterator[Changed]]:
-    """Kinds of changes that this gate would profit from, as its kind says, each from small to large."""
+    """Yield the kinds of changes that can help this gate, each from small to large."""
     asked = next(one for one in configured(policy.gates) if gate.gate in {made.name for made in one.gates()})
     for lever, kinds in _LEVERS.items():
         if lever in asked.kind.levers:
@@ -121,8 +121,8 @@ _REPLAYED: Final = (2_000, 20_000)
 
 
 def _replay(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
-    """Alone; else with labels of all its disagreements, which are there to be asked for at once; else with those that
-    it had before."""
+    """Yield larger replays: alone, then with labels of all their disagreements, which can be asked for at once, then
+    with the labels that the recorded requests had before."""
     replay, all_directed = policy.shadow_replay, replace(traffic, directed_ratio=1.0)
     held_out = replace(replay, labels_before=LabelsBefore.HELD_OUT)
     more: list[tuple[str, ReplayPolicy, ReleaseTraffic]] = [("", replay, traffic)]
@@ -141,7 +141,7 @@ _SUITE_TEXTS: Final = (500, 1_000, 2_000, 5_000, 10_000, 20_000)
 
 
 def _suite_texts(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
-    """Labelled texts need no one to label them: they are there at once."""
+    """Yield replays with more labelled texts, which nobody has to label."""
     for size in _SUITE_TEXTS:
         if size > traffic.suite_texts:
             text = f"shadow_replay.suites: {size} labelled texts that no release has asked"
@@ -167,7 +167,7 @@ _LEVERS: Final[dict[Lever, Sequence[Callable[[ReleasePolicy, ReleaseTraffic], It
 
 
 def _margin(asked: Configured, key: str, policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Changed]:
-    """A wider margin; of a ratio, what it has above 1 is widened."""
+    """Yield wider margins for the key."""
     part = asked.part
     path = f"gates.{part.field}.{key}" if part.place is None else f"{key.rpartition('.')[2]} of the slice"
     for before, value, wider in _wider(part.value, key):
@@ -176,7 +176,8 @@ def _margin(asked: Configured, key: str, policy: ReleasePolicy, traffic: Release
 
 
 def _wider(part: Any, key: str) -> Iterator[tuple[float, float, Any]]:
-    """A part of the policy with ever wider margins, as far as the policy takes them."""
+    """Yield the margin before, the wider margin, and the part of the policy with it, as far as the policy allows. For a
+    ratio, the excess over 1 is widened."""
     before = value_of(part, key)
     above = 1.0 if key.endswith("margin_ratio") else 0.0
     for factor in _WIDER:

@@ -1,6 +1,7 @@
-"""The rollout of a release: shadow until its gates have passed, then the steps, each of which has its least time.
+"""The rollout of a release: shadow until its gates have passed, then the steps, each for its minimum time.
 
-When shadow ends is a matter of chance; live gates are forecast for the middle of the releases that leave it in time.
+The end of shadow is random. Gates on live traffic are forecast for the median of the releases that leave shadow in
+time.
 """
 
 import math
@@ -22,7 +23,8 @@ ALL_LABELLED: Final = 1.0  # every text of a suite
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The chances of how a release of one candidate ends. Of ``NO_CHANGE`` a rollback is at most so likely."""
+    """The chances, 0 to 1, of the ends of a release of one candidate. For ``NO_CHANGE``, ``rolled_back`` is an upper
+    bound."""
 
     candidate: str
     promoted: float
@@ -32,8 +34,8 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The times at which the candidate gets which traffic, if shadow ends after ``shadow_s``, and the chance that it
-    does in time."""
+    """The traffic of the candidate over time. ``shadow_s``: the median seconds until shadow ends. ``in_time``: the
+    chance, 0 to 1, that shadow ends early enough for the steps."""
 
     shadow_s: float
     in_time: float
@@ -41,18 +43,18 @@ class Exposure:
 
 
 def least_seconds(policy: ReleasePolicy, step: Step, traffic: ReleaseTraffic) -> float:
-    """Return how long a step lasts at least, with its warm-up."""
+    """Return the seconds that a step lasts at least, with its warm-up; infinity without traffic."""
     rate = traffic.requests_per_s * step.weight_pct / 100
     return max(policy.warm_up_s + step.min_s, step.min_requests / rate) if rate else math.inf
 
 
 def all_steps_seconds(policy: ReleasePolicy, traffic: ReleaseTraffic) -> float:
-    """Return how long the steps after shadow last at least."""
+    """Return the seconds that the steps after shadow last at least."""
     return sum(least_seconds(policy, step, traffic) for step in policy.steps)
 
 
 def exposure(policy: ReleasePolicy, traffic: ReleaseTraffic, candidate: Candidate = UNCHANGED) -> Exposure:
-    """The steps for this candidate. In time is what leaves as much time as the steps take at the least."""
+    """Return the exposure of this candidate. Shadow ends in time if it leaves the steps their minimum time."""
     alone = _in_shadow(policy, traffic)
     gates = curves(policy.gates, alone, candidate, required_in=Stage.SHADOW)
     cutoff_s = max(policy.deadline_s - all_steps_seconds(policy, traffic), 0.0)
@@ -72,8 +74,8 @@ def exposure(policy: ReleasePolicy, traffic: ReleaseTraffic, candidate: Candidat
 def gate_plans(
     policy: ReleasePolicy, traffic: ReleaseTraffic, only: Collection[str] | None = None
 ) -> tuple[GatePlan, ...]:
-    """Every gate's forecast: those of shadow on mirrored traffic alone, the others on the steps. ``only``: of the gates
-    of these names."""
+    """Return the forecasts of the gates: those on shadow over shadow alone, the others over the whole rollout.
+    ``only``: the names of the gates to forecast; None: all."""
     shadow = plan(policy.gates, _in_shadow(policy, traffic), stage=Stage.SHADOW, only=only)
     if only is not None and len(shadow) == len(only):
         return shadow
@@ -81,10 +83,10 @@ def gate_plans(
 
 
 def ends(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Ends]:
-    """Chances under "no change", and for a candidate as bad as each gate's margin and otherwise without a change.
+    """Yield the chances for a candidate without a change, and for one as bad as the margin of each gate in turn.
 
-    Every gate is asked about every candidate: what is as bad as the margin of a gate that promotion does not wait for
-    may be beyond that of another. A gate counts until promotion, in releases that are promoted, else to the deadline.
+    All gates judge each candidate: a candidate at the margin of one gate may be beyond the margin of another. A gate
+    can fail a release until the promotion, or else until the deadline.
     """
     promoted, _ = _ends(policy, traffic, UNCHANGED)
     back = min(policy.gates.rollback_alpha, 1 - promoted)  # a promise at any traffic, not a forecast
@@ -95,7 +97,7 @@ def ends(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Iterator[Ends]:
 
 
 def _ends(policy: ReleasePolicy, traffic: ReleaseTraffic, candidate: Candidate) -> tuple[float, float]:
-    """The chances that a release of this candidate is promoted, and rolled back."""
+    """Return the chances that a release of this candidate is promoted, and that it is rolled back."""
     found, deadline_s = exposure(policy, traffic, candidate), policy.deadline_s
     gates = curves(policy.gates, found.traffic, candidate)
     live = [gate for gate in gates if gate.stage is Stage.LIVE and gate.required]
@@ -111,13 +113,13 @@ def _any_failed(gates: Iterable[Curves], seconds: float) -> float:
 
 
 def _in_shadow(policy: ReleasePolicy, traffic: ReleaseTraffic) -> ReleaseTraffic:
-    """The traffic of a release that never leaves shadow."""
+    """Return the traffic of a release that stays in shadow until its deadline."""
     return replace(traffic, steps=tuple(_shadow(policy, traffic, policy.deadline_s)))
 
 
 def _shadow(policy: ReleasePolicy, traffic: ReleaseTraffic, seconds: float) -> Iterator[PlannedStep]:
-    """Yield shadow of that length: first the time while recorded requests are asked again, then that of the texts of
-    suites, if there are any."""
+    """Yield shadow of that many seconds in parts: the replay of recorded requests, the replay of the texts of suites,
+    and the rest."""
     replay = policy.shadow_replay
     before = traffic.label_ratio if replay.labels_before is LabelsBefore.HELD_OUT else 0.0
     asked = BY_CHANCE_RATIO * traffic.directed_ratio  # in turn with the disagreements
@@ -132,6 +134,6 @@ def _shadow(policy: ReleasePolicy, traffic: ReleaseTraffic, seconds: float) -> I
 
 
 def _middle_s(passed: Chance, until_s: float) -> float:
-    """Return when half of those that pass by then have passed."""
+    """Return the seconds after which half of the releases that pass by ``until_s`` have passed."""
     seconds = reached_s(passed, passed(until_s) / 2, until_s)
     return until_s if seconds is None or not passed(until_s) else seconds

@@ -1,20 +1,20 @@
-"""The share of requests that has to be sampled: by the forecasts of the gates that read samples.
+"""The share of requests that has to be sampled, from the forecasts of the gates that read samples.
 
-**While a release goes on** it is the least of 1, 1/2, 1/4, … with which, even if only ``1 / MARGIN`` of the requests
-come,
+**During a release** it is the smallest of 1, 1/2, 1/4, … for which the following holds even if only ``1 / MARGIN`` of
+the expected requests come:
 
-* each gate that promotion waits for settles within ``2 d + s`` seconds, whichever way (its ``pass_s`` for a candidate
-  that changes nothing, its ``fail_s`` for one as bad as its margin), where labels come ``d`` seconds after the answer
-  and the steps last ``s`` seconds at the least: gathering evidence takes no longer than what is waited for anyway;
-* no gate is less likely than with all requests, by more than ``CHANCE_LOST``, to pass, if promotion waits for it, or to
-  fail by the deadline;
-* as many live answers of each version are sampled in the steps as the warnings of drift need.
+* each gate that promotion waits for settles within ``2 d + s`` seconds (``pass_s`` of a candidate that changes nothing,
+  and ``fail_s`` of one as bad as the margin), where labels come ``d`` seconds after the answer, and the steps last at
+  least ``s`` seconds. So gathering evidence takes no longer than the release waits anyway;
+* compared with sampling all requests, no gate loses more than ``CHANCE_LOST`` of its chance to fail by the deadline,
+  or, if promotion waits for it, of its chance to pass;
+* the steps give as many sampled live answers of each version as the warnings of drift need.
 
-Gates that do not settle in that time with all requests need them all, and so does a service of which it is not known
-how many requests or labels come. A share ``r`` is forecast as traffic of which ``r`` is mirrored, and labelled.
+If a gate does not settle in that time even with all requests, all are sampled; also if the number of requests or labels
+is not known. A share ``r`` is forecast as traffic of which only ``r`` is mirrored and labelled.
 
-**Between releases** stable's own answers of ``reference_s`` are all that is read later: ``MARGIN`` times as many as a
-release reads of them are enough, but no fewer than one request in 32.
+**Between releases** only stable's answers of the last ``reference_s`` are read later: ``MARGIN`` times as many as a
+release reads are enough, but not less than one request in 32.
 """
 
 import math
@@ -36,12 +36,13 @@ MARGIN: Final = 2.0
 CHANCE_LOST: Final = 0.05
 RATIO_MIN: Final = 2.0**-7
 BETWEEN_MIN: Final = 2.0**-5
-"""By fewer it could not be told, when the next release begins, that a source's labels name no request of ours."""
+"""The smallest share between releases: with fewer samples, a label source whose labels match no request would not be
+noticed when the next release begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """The shares of a plan: while the release goes on, and before and after it."""
+    """The shares, 0 to 1, of a plan: during the release, and before and after it."""
 
     in_release: float
     between: float
@@ -54,7 +55,7 @@ def planned(policy: ReleasePolicy, traffic: ReleaseTraffic) -> Sampling:
 
 
 def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
-    """Return what a release under this policy needs, by the lesser of the rates that were seen."""
+    """Return the share that a release under this policy needs, at the smaller of the hour's and the day's rate."""
     rate = min(seen.hour_per_s, seen.day_per_s)
     average = "the last hour's" if rate == seen.hour_per_s else "the last day's"
     if rate <= 0:
@@ -77,7 +78,7 @@ def ratio_in_release(policy: ReleasePolicy, seen: Seen) -> Need:
 
 
 def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
-    """Return what the next release will read of the time before it."""
+    """Return the share needed between releases, for the answers that the next release will read."""
     drift = policy.gates.drift
     if drift is None:
         return Need(BETWEEN_MIN, "no gate compares with the time before a release")
@@ -90,8 +91,8 @@ def ratio_between(policy: ReleasePolicy, seen: Seen) -> Need:
 
 
 def least_ratio(policy: ReleasePolicy, traffic: ReleaseTraffic) -> float:
-    """Return the share while a release goes on, for this traffic (whose steps are filled in here)."""
-    bare = replace(traffic, steps=(), suite_texts=0)  # of those every answer is kept
+    """Return the share, 0 to 1, that a release needs on this traffic. The steps are filled in here."""
+    bare = replace(traffic, steps=(), suite_texts=0)  # answers to texts of suites are all kept
     return _least(policy.gates, policy.steps, policy.warm_up_s, policy.deadline_s, bare)
 
 
@@ -99,7 +100,7 @@ def least_ratio(policy: ReleasePolicy, traffic: ReleaseTraffic) -> float:
 def _least(
     gates: GatePolicy, steps: tuple[Step, ...], warm_up_s: float, deadline_s: float, traffic: ReleaseTraffic
 ) -> float:
-    """The same; found once for many models under one policy with as much traffic."""
+    """Return `least_ratio`. Cached, because many models may have the same policy and similar traffic."""
     policy = ReleasePolicy(model="", gates=gates, steps=steps, warm_up_s=warm_up_s, deadline_s=deadline_s)
     reads = {gate.name for one in configured(gates) for gate in one.gates() if gate.sources & {LABELS, PREDICTIONS}}
     until_s = 2 * traffic.label_delay_s + all_steps_seconds(policy, traffic)
@@ -116,7 +117,7 @@ def _least(
 
 
 def sampled(traffic: ReleaseTraffic, share: float) -> ReleaseTraffic:
-    """The traffic as gates see it that read samples, where that share of it is sampled."""
+    """Return the traffic as gates that read samples see it, if ``share`` of the requests is sampled."""
     return replace(
         traffic,
         mirror_ratio=traffic.mirror_ratio * share,
@@ -125,7 +126,7 @@ def sampled(traffic: ReleaseTraffic, share: float) -> ReleaseTraffic:
 
 
 def _is_as_good(plan: GatePlan, whole: GatePlan, until_s: float) -> bool:
-    """Return whether a gate settles in time, and as surely as with all requests."""
+    """Return whether the gate settles within ``until_s`` and about as surely as with all requests (``whole``)."""
     likely = plan.fail_chance >= whole.fail_chance - CHANCE_LOST
     if not plan.required:
         return likely
@@ -135,7 +136,8 @@ def _is_as_good(plan: GatePlan, whole: GatePlan, until_s: float) -> bool:
 
 
 def _of_each_version(policy: ReleasePolicy, traffic: ReleaseTraffic, share: float) -> float:
-    """Sampled live answers of the candidate in all steps; stable has more, unless the last step is most of it all."""
+    """Return the expected number of sampled live answers, in all steps, of the version with the smaller share in each
+    step."""
     parts = ((step.weight_pct / 100, least_seconds(policy, step, traffic)) for step in policy.steps)
     return sum(min(weight, 1 - weight) * traffic.requests_per_s * lasts_s for weight, lasts_s in parts) * share
 
@@ -145,5 +147,6 @@ def _for_drift(gates: GatePolicy) -> float:
 
 
 def _power(value: float) -> float:
-    """Return the greatest power of two that is no more: what differs little is forecast once, and never for more."""
+    """Return the greatest power of two not above the value; 0 for 0. Similar traffic is thus forecast only once, and
+    never with more than there is."""
     return 2.0 ** math.floor(math.log2(value)) if value > 0 else 0.0

@@ -1,4 +1,5 @@
-"""The traffic of a release to come, as it is known: given, observed in evidence, said by the policy, or assumed."""
+"""The traffic that a forecast is made for. Each number is given, observed in evidence, set by the policy, or
+assumed."""
 
 import math
 from collections.abc import Sequence
@@ -18,18 +19,18 @@ from gates.policy import GatePolicy
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTraffic(Traffic):
-    """The traffic of a release, and what its policy has asked beside it."""
+    """The traffic of a release, with the texts that its policy replays."""
 
-    suite_texts: int = 0  # of shadow_replay.suites, that no release has asked before: each comes with its label
+    suite_texts: int = 0  # texts of shadow_replay.suites that no release has asked before; each has its label
 
 
 SLICE: Final = "slice"
-"""Begins the name of a number that is a slice's share of the requests."""
+"""The first word in the name of a number that is a slice's share of the requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One number about the traffic, and where it comes from: given, observed, the policy, or assumed."""
+    """One number about the traffic. ``source``: given, observed, policy or assumed."""
 
     name: str
     value: float
@@ -37,10 +38,10 @@ class Known:
 
 
 APART: Final = "_apart"
-"""Ends the name of a ratio, less 1, that two parts of stable, or of its users, differ by."""
+"""The end of the name of a number that says by which ratio, less 1, two parts of stable or of its users differ."""
 
 SUITE_TEXTS: Final = "suite_texts"
-"""Names how many texts of suites are asked."""
+"""The name of the number of suite texts that are replayed."""
 
 _NUMBERS: Final = tuple(field.name for field in fields(Traffic) if field.name not in ("steps", "slices", "slice_ratio"))
 
@@ -52,13 +53,14 @@ def traffic_known(
     releases: Sequence[Sequence[Look]] = (),
     suite_texts: Known | None = None,
 ) -> tuple[ReleaseTraffic, tuple[Known, ...]]:
-    """Return what is known of the traffic: what was given wins over what was observed, and that over what is assumed.
+    """Return the traffic, and each of its numbers with its source. A given number is preferred to an observed one, and
+    that to an assumed one.
 
-    ``releases``: the looks of each, which ``service`` was made of, for what only gates find in them. ``suite_texts``:
-    how many texts of suites are asked beside it.
+    ``releases``: the looks of each release behind ``service``, from which the gates compute some numbers.
+    ``suite_texts``: the number of suite texts that are replayed.
 
     Raises:
-        UsageError: neither given nor observed how many requests there are, or a given number is not finite.
+        UsageError: the rate of requests is neither given nor observed, or a given number is not finite.
     """
     for name, value in given.items():
         if value is not None and not math.isfinite(value):
@@ -92,7 +94,8 @@ def traffic_known(
 
 
 def suite_texts_known(given: int | None, in_files: int) -> Known | None:
-    """Return how many texts of suites are asked: as given, else all that stand in the files. None: there is none."""
+    """Return the number of suite texts that are replayed: as given, else all texts in the files; None if there are
+    none."""
     if given is not None:
         return Known(SUITE_TEXTS, given, "given")
     return Known(SUITE_TEXTS, in_files, "policy") if in_files else None
@@ -101,7 +104,7 @@ def suite_texts_known(given: int | None, in_files: int) -> Known | None:
 def _slices(
     policy: GatePolicy, service: Service | None, disagreement: float
 ) -> tuple[tuple[PlannedSlice, ...], list[Known]]:
-    """Those that the policy judges. Of one that no evidence shows only a usual share is assumed."""
+    """Return the slices that the policy judges, and their shares. A slice that no evidence shows gets a usual share."""
     observed = {part.name: part for part in service.pairing.slices} if service is not None else {}
     slices, told = [], []
     for part in policy.slices:
@@ -115,7 +118,7 @@ def _slices(
 
 
 def _observed(service: Service) -> dict[str, float]:
-    """Only what the evidence has something to say about. Rates of pairs are per mirrored request, as planned."""
+    """Return the numbers that the evidence shows, by name. Rates of pairs are per mirrored request."""
     pairing = service.pairing
     found = {"requests_per_s": service.requests / service.seconds}
     if service.stable_requests:
@@ -144,7 +147,8 @@ def _observed(service: Service) -> dict[str, float]:
 
 
 def _latency(service: Service) -> tuple[float, float]:
-    """The median, and the standard deviation of the log, each answer in the middle of its bucket."""
+    """Return the median latency in ms and the standard deviation of its logarithm, with each answer taken at the middle
+    of its bucket."""
     edges = np.log(np.array(service.edges_ms))
     middles = np.concatenate((edges, edges[-1:])) - (edges[1] - edges[0]) / 2
     counts = np.array(service.latency_counts)

@@ -1,1 +1,1 @@
-"""The report's pictures, drawn as SVG. Colours come from the style sheet, by class."""
+"""The report's charts, drawn as SVG. The style sheet gives colours by class."""

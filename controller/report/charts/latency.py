@@ -10,17 +10,17 @@ from markupsafe import Markup
 from controller.report.data import Latency, LatencyArm
 from controller.report.drawing import Point, Scale, element, line, log_ticks, path, picture, text
 
-_BUCKET_RATIO_MIN = 1.05  # an objective's own edge splits a bucket: the slivers are drawn with their neighbour
-_SEEN = 0.0005  # the share of answers that may lie outside the axis at its lower end
-_NOTE = 14.0  # between two objectives' notes, one above the other
-_TICK = 44.0  # at the least from one tick to the next
+_BUCKET_RATIO_MIN = 1.05  # narrower buckets, which an objective's own edge makes, are drawn with the next one
+_SEEN = 0.0005  # the share of answers that may lie below the axis
+_NOTE = 14.0  # height of an objective's note, in pixels
+_TICK = 44.0  # the least distance between two ticks' labels, in pixels
 
 Bucket = tuple[float, float, float]  # from ms, to ms, share of answers per unit of log time
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The width of the picture and where its axis begins and ends, in pixels."""
+    """The width of the picture, and the beginning and end of its axis, in pixels."""
 
     width: float
     left: float
@@ -28,12 +28,12 @@ class Frame:
 
 
 WIDE: Final = Frame(960.0, 78.0, 948.0)
-NARROW: Final = Frame(364.0, 72.0, 340.0)  # for a phone: text is as large as the page's
+NARROW: Final = Frame(364.0, 72.0, 340.0)  # for a phone, where the chart is not scaled down
 _PLOT = 192.0
 
 
 def latency_chart(latency: Latency, stable_name: str, candidate_name: str, frame: Frame = WIDE) -> Markup:
-    """The picture, as wide as the frame."""
+    """Return the picture, as wide as the frame."""
     arms = {"stable": latency.stable, "candidate": latency.candidate}
     shapes = {name: _densities(arm, latency.edges_ms) for name, arm in arms.items()}
     low, high = _range(latency)
@@ -54,7 +54,8 @@ def latency_chart(latency: Latency, stable_name: str, candidate_name: str, frame
 
 
 def _densities(arm: LatencyArm, edges_ms: Sequence[float]) -> list[Bucket]:
-    """Counts over the buckets' widths; what lies beyond the last edge has no width and is said in words."""
+    """Return the buckets with the density of answers. Answers beyond the last edge are left out: their bucket has no
+    width."""
     found: list[Bucket] = []
     low, count = edges_ms[0] / 1.1, 0
     for edge, inside in zip(edges_ms, arm.counts, strict=False):
@@ -67,7 +68,7 @@ def _densities(arm: LatencyArm, edges_ms: Sequence[float]) -> list[Bucket]:
 
 
 def _range(latency: Latency) -> tuple[float, float]:
-    """From where the first answers lie to the last of them, and to the last objective."""
+    """Return the range of the axis in ms: from the first answers to the last answers or the last objective."""
     counts = [sum(both) for both in zip(latency.stable.counts, latency.candidate.counts, strict=True)]
     total, seen = sum(counts), 0
     first, last = latency.edges_ms[0], latency.edges_ms[0]
@@ -92,7 +93,7 @@ def _axis(x: Scale, bottom: float) -> Iterator[Markup]:
 
 
 def _objectives(latency: Latency, x: Scale, top: float, bottom: float) -> Iterator[Markup]:
-    """A line at each, with a note above all that was drawn before it."""
+    """Yield a line for each objective, with a note above the earlier ones."""
     for place, objective in enumerate(latency.objectives_ms):
         at, up = x(objective), top - 8 - _NOTE * place
         yield line((at, up), (at, bottom), "threshold")
@@ -100,7 +101,7 @@ def _objectives(latency: Latency, x: Scale, top: float, bottom: float) -> Iterat
 
 
 def _outline(shape: Sequence[Bucket], x: Scale, y: Scale) -> list[Point]:
-    """The steps of a histogram, from the axis and back to it."""
+    """Return the outline of the histogram, from the axis and back to it; empty if there are no answers."""
     shown = [bucket for bucket in shape if bucket[1] > x.low and bucket[0] < x.high]
     if not any(density for *_, density in shown):
         return []
@@ -112,7 +113,7 @@ def _outline(shape: Sequence[Bucket], x: Scale, y: Scale) -> list[Point]:
 
 
 def _percentiles(arm: LatencyArm, name: str, label: str, x: Scale, y: float) -> Iterator[Markup]:
-    """A line from the first to the last percentile, with a mark at each."""
+    """Yield the version's label, and a line from its first to its last percentile with a mark at each."""
     yield text(label, 0, y + 4, class_="row")
     known = [
         (which, edge) for which, edge in arm.percentiles_ms.items() if edge is not None and x.low <= edge <= x.high

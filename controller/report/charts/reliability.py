@@ -1,4 +1,4 @@
-"""The reliability diagram of one version: how often it was right where it was this sure, and on how many answers."""
+"""The reliability diagram of one version: its accuracy by confidence, with the number of answers."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def reliability_diagram(found: Reliability, arm: str, title: str) -> Markup:
-    """``arm``: stable or candidate, which chooses the colour."""
+    """Return the diagram. ``arm``: stable or candidate; it gives the colour."""
     x, y = Scale(0, 1, _LEFT, _RIGHT), Scale(0, 1, _BOTTOM, _TOP)
     contents = [*_axes(x, y)]
     for part in found.bins:
@@ -40,7 +40,7 @@ def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
 
 
 def _bin(part: ReliabilityBin, arm: str, x: Scale, y: Scale, *, most: int) -> Iterator[Markup]:
-    """A dot whose area grows with its count, its interval, and a bar for the count."""
+    """Yield a dot whose area grows with the count, its interval, and a bar for the count."""
     at, share = x(part.confidence), part.count / most
     note = f"{counted(part.count, 'answer')}, {pct(part.confidence, 1)} sure on average, {pct(part.accuracy, 1)} right"
     low, high = _wilson(part.accuracy, part.count)
@@ -63,7 +63,7 @@ def _bin(part: ReliabilityBin, arm: str, x: Scale, y: Scale, *, most: int) -> It
 
 
 def _wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of one share at one time (E. B. Wilson 1927): an aid to the eye, no gate reads it."""
+    """Return Wilson's 95 % interval of one share at one time (E. B. Wilson 1927). It is only drawn; no gate uses it."""
     z2 = 1.96**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * count)) / count) / (1 + z2 / count)

@@ -1,4 +1,5 @@
-"""The time line: one row a phase, beneath it the candidate's share of live traffic and what could not be read."""
+"""The time line: one row for each phase, and below them the candidate's share of live traffic and the sources that
+could not be read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from controller.report.words import duration
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The width of the picture and where its axis begins and ends, in pixels, and about how many ticks that has."""
+    """The width of the picture, the beginning and end of its axis (in pixels), and about how many ticks it has."""
 
     width: float
     left: float
@@ -24,7 +25,7 @@ class Frame:
 
 
 WIDE: Final = Frame(960.0, 168.0, 858.0, 8)
-NARROW: Final = Frame(364.0, 116.0, 290.0, 2)  # for a phone: text is as large as the page's
+NARROW: Final = Frame(364.0, 116.0, 290.0, 2)  # for a phone, where the chart is not scaled down
 _ROW, _BAR = 26.0, 14.0
 _STRIP = 54.0
 _TOP = 8.0
@@ -38,12 +39,12 @@ _TONES = {
 
 
 def timeline(report: ReportData, frame: Frame = WIDE) -> Markup:
-    """The picture, as wide as the frame."""
+    """Return the picture, as wide as the frame."""
     return _Drawing(report, frame).picture()
 
 
 class _Drawing:
-    """One release in one frame."""
+    """The drawing of one release in one frame."""
 
     def __init__(self, report: ReportData, frame: Frame) -> None:
         self._report = report
@@ -52,7 +53,7 @@ class _Drawing:
         self._rows = [span for span in report.phases if span.phase not in TERMINAL]
 
     def picture(self) -> Markup:
-        """The whole of it."""
+        """Return the whole picture."""
         strip_top = _TOP + len(self._rows) * _ROW + 26
         faults_top = strip_top + _STRIP + 14
         sources = sorted({fault.source for fault in self._report.faults})
@@ -97,7 +98,7 @@ class _Drawing:
         yield self._at_the_end(length + lasting, y + _ROW / 2 + 4)
 
     def _events(self) -> Iterator[Markup]:
-        """Yield what ended a phase early: a failed gate, or a person's word."""
+        """Yield a mark for each failed gate and each command of a person."""
         for decision in self._report.decisions:
             symbol = "✕" if decision.blamed else "●" if decision.title.startswith("Asked to") else ""
             if not symbol:
@@ -115,7 +116,7 @@ class _Drawing:
             )
 
     def _share(self, top: float) -> Iterator[Markup]:
-        """The candidate's share as the data plane confirmed it, a step at each change."""
+        """Yield the curve of the candidate's share as the data plane confirmed it."""
         left, right = self._frame.left, self._frame.right
         number = self._report.facts.candidate.number
         bottom = top + _STRIP
@@ -160,7 +161,7 @@ class _Drawing:
 
 
 def _break(x: float, y: float) -> Markup:
-    """Two slanted strokes: this bar is shorter than its time."""
+    """Return two slanted strokes, which show that the bar is not to scale."""
     half = _BAR / 2 + 3
     strokes = (path(((x + shift - 3, y + half), (x + shift + 3, y - half)), "break") for shift in (-3.0, 3.0))
     return element("g", element("title", "not to scale"), *strokes)

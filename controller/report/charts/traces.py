@@ -1,4 +1,4 @@
-"""The way each gate came to its outcome: the value, the interval around it, the threshold, and the outcome beneath."""
+"""The course of each gate: its value with the interval, the threshold, and the outcomes below."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from controller.report.words import duration, exact
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The size of a picture and the lines that its axes stand on, in pixels."""
+    """The size of a picture and the place of its axes, in pixels."""
 
     width: float
     height: float
@@ -26,33 +26,33 @@ class Frame:
 
     @property
     def strip_top(self) -> float:
-        """Where the outcomes are drawn, beneath the axis."""
+        """The upper edge of the strip of outcomes, below the axis."""
         return self.bottom + 8.0
 
     def inside(self, y: float) -> float:
-        """Return the height, cut off at the frame."""
+        """Return ``y``, limited to the frame."""
         return min(max(y, self.top), self.bottom)
 
 
-SMALL: Final = Frame(308.0, 152.0, 42.0, 302.0, 8.0, 112.0)  # three stand side by side
-LARGE: Final = Frame(960.0, 300.0, 58.0, 952.0, 10.0, 256.0)  # one by itself
+SMALL: Final = Frame(308.0, 152.0, 42.0, 302.0, 8.0, 112.0)  # three in a row
+LARGE: Final = Frame(960.0, 300.0, 58.0, 952.0, 10.0, 256.0)  # one in a row
 _STRIP: Final = 6.0
 
 
 def traces(report: ReportData) -> tuple[tuple[Trace, Markup], ...]:
-    """Each gate's trace with its picture, from its first value on."""
+    """Return each gate's trace with its picture, which begins at the first value."""
     return tuple((trace, trace_picture(report, trace)) for trace in report.traces)
 
 
 def trace_picture(report: ReportData, trace: Trace, frame: Frame = SMALL) -> Markup:
-    """The picture of one gate's trace."""
+    """Return the picture of one gate's trace, which must have a value."""
     scale = time_scale(report.phases, report.facts.as_of_s)
     known = next(place for place, point in enumerate(trace.points) if point.value is not None)
     return _Drawing(replace(trace, points=trace.points[known:]), scale, report.facts.started_at_s, frame).picture()
 
 
 class _Drawing:
-    """One trace, whose first point has a value."""
+    """The drawing of one trace, whose first point has a value."""
 
     def __init__(self, trace: Trace, scale: TimeScale, started_at_s: float, frame: Frame) -> None:
         self._trace = trace
@@ -106,7 +106,7 @@ class _Drawing:
                 yield element("circle", cx=points[-1][0], cy=points[-1][1], r=2.6, class_="dot candidate")
 
     def _strip(self) -> Iterator[Markup]:
-        """Yield the outcome at each look, as a coloured line."""
+        """Yield the outcomes over time, as a coloured strip."""
         start = self._frame.left
         for outcome, group in itertools.groupby(self._trace.points, key=lambda point: point.outcome):
             end = max(self._x(list(group)[-1]), start + 2)
@@ -123,8 +123,8 @@ class _Drawing:
 
 
 def _range(trace: Trace) -> tuple[float, float]:
-    """Return the range of the values, the threshold and the last interval. Early intervals are wide as can be: they are
-    cut off."""
+    """Return the range of the axis: of the values, the threshold and the last interval. Earlier intervals, which are
+    very wide, are cut off."""
     seen = [point.value for point in trace.points[len(trace.points) // 8 :] if point.value is not None]
     seen = seen or [point.value for point in trace.points if point.value is not None]
     final = next((point for point in reversed(trace.points) if point.low is not None), None)
