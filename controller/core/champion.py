@@ -85,7 +85,7 @@ class Window:
         )
 
     def wrong_at_most(self, alpha: float) -> float:
-        """Return the upper bound on the share of wrong answers in a full window. The bound holds at one look only."""
+        """Return the upper bound on the share of wrong answers in a full window. It need not hold before that look."""
         if self.chances.even:
             from gates.stats.exact import share_bounds  # imports scipy, which code that only reads a state can spare
 

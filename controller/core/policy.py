@@ -198,7 +198,7 @@ class ReleasePolicy:
             )
 
     def written_every_s(self, *, probation: bool) -> float:
-        """Seconds between two looks that are written."""
+        """Return the seconds between two looks that are recorded."""
         return max(self.look_every_s, self.probation_look_every_s) if probation else self.look_every_s
 
     @property

@@ -57,8 +57,8 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Dealt:
     """The live requests that the gateway routed in one phase or step, which began at ``since_s`` (unix time): ``total``
-    of them, ``candidate`` to the candidate. ``doubted``: the number of requests, before this phase or step, that last
-    showed shares other than the table's; 0: the gateway is not in doubt."""
+    of them, ``candidate`` to the candidate. ``doubted``: the number of earlier requests, no longer counted, that showed
+    shares other than the table's; the gateway is trusted again after as many further ones. 0: it is not in doubt."""
 
     since_s: float
     candidate: int = 0

@@ -108,19 +108,19 @@ class ServingPolicy:
 
 
 def served_with(settings: ServingPolicy) -> dict[str, Any]:
-    """Return what differs from the defaults: key, with a dot between section and key, and value."""
+    """Return the settings that differ from the defaults, by key; a key in a section is ``section.key``."""
     usual = dict(_keys(ServingPolicy()))
     return {key: value for key, value in _keys(settings) if value != usual[key]}
 
 
 def digest_of(settings: ServingPolicy) -> str:
-    """Return what tells a process's settings apart: empty for the defaults, so that a new key changes no version's."""
+    """Return a digest of the settings; empty for the defaults, so that a new key does not change it."""
     told = served_with(settings)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16] if told else ""
 
 
 def differences(before: ServingPolicy, after: ServingPolicy) -> str:
-    """Return what changed, in words: ``batch.wait_ms 0 → 5, workers 1 → 2``; empty where nothing did."""
+    """Return the changes in words: ``batch.wait_ms 0 → 5, workers 1 → 2``; empty if there are none."""
     known = dict(_keys(before))
     changed = (f"{key} {_shown(known[key])} → {_shown(value)}" for key, value in _keys(after) if value != known[key])
     return ", ".join(changed)
