@@ -81,13 +81,11 @@ OVERDUE_S: Final = 5.0
 NamesOfLabels = Callable[[str], Mapping[str, str]]  # model -> the current `label_names` of its policy
 
 _REPLAYS: Final = "replays"  # a pool of jobs for replays only
-_REPLAYED_S: Final = 10.0
-"""The longest stretch of a replay in one job."""
+_REPLAYED_S: Final = 10.0  # the longest stretch of a replay in one job
 _EARLIER_TOLD: Final = 10  # the first looks, which are given the findings of earlier releases
 
 _CHANGING: Final = (Serve, Route, MoveChampion, FreezeModel)
-"""The actions that change something outside, which only the leader may do. The store's fence protects only the
-journal from a former leader."""
+"""The actions that change something outside: only the leader may do them. A store's fence guards the journal alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +175,7 @@ class Executor:
                 return (type(action).__name__, model), release.id
 
     def _pool_of(self, release: Release, action: Action) -> str:
-        """Return the pool of threads for the action. A version whose package must still be fetched has a pool of its
-        own, because it waits for the registry."""
+        """Return the pool of threads for the action; fetching a package has its own, as it waits for the registry."""
         if isinstance(action, Serve) and self._known(release.model, action.version) is None:
             return Source.PACKAGES
         return Source.SUITES if isinstance(action, RunSuites) else SOURCES[type(action)]
@@ -203,19 +200,13 @@ class Executor:
         yield Serving(status.version, status.condition, status.detail)
 
     def keep_running(self, policy: ReleasePolicy, serving: ServingPolicy, version: Version) -> DeploymentStatus:
-        """Start the version unless it runs, and return its state. Raises as `Artifacts.obtain` and
-        `Deployments.ensure`, but with TransientError in place of the latter's PermanentError."""
+        """Start the version unless it runs, and return its state. Raises as `Artifacts.obtain`, and TransientError."""
         return self._run(policy, serving, version, self._artifact(policy.model, version))
 
     def _run(
         self, policy: ReleasePolicy, serving: ServingPolicy, version: Version, artifact: Artifact
     ) -> DeploymentStatus:
-        """Start the version unless it runs, and return its state, which holds the version's own failures. A process
-        that cannot be started is our problem.
-
-        Raises:
-            TransientError: it could not be started.
-        """
+        """Start the version unless it runs, and return its state. Raises TransientError if it cannot be started."""
         spec = DeploymentSpec(
             policy.model, artifact.version, policy.objectives_ms, policy.replica, serving, policy.start_timeout_s
         )
