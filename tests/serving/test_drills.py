@@ -11,9 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -149,6 +150,26 @@ def test_f5_cold_starts_show_in_their_share_of_requests(built_package: Path) -> 
         assert running.total(REQUESTS_METRIC) == 22
 
 
+AT_A_TIME: Final = 16
+BURST: Final = 50  # requests, so that a third of them meet a neighbour's turn
+
+
+@contextmanager
+def turn_of_a_neighbour(arms: Sequence[Replica], turn_s: float) -> Iterator[None]:
+    """The workers stand still from before the block until all that may be asked at a time has waited for so long."""
+    workers = [arm.family()[2] for arm in arms]
+    for worker in workers:
+        worker.suspend()
+    try:
+        yield
+        for arm in arms:
+            until(lambda: arm.total(QUEUE_DEPTH_METRIC) == AT_A_TIME, "requests wait")  # noqa: B023 - at once
+        threading.Event().wait(turn_s)
+    finally:
+        for worker in workers:
+            worker.resume()
+
+
 @dataclass(frozen=True)
 class Arms:
     """Stable and candidate, on one machine."""
@@ -156,15 +177,21 @@ class Arms:
     stable: Replica
     candidate: Replica
 
-    def between(self, requests: int) -> tuple[ArmCounts, ArmCounts]:
-        """What their metrics count while both are asked so often."""
-        before = self.stable.samples(), self.candidate.samples()
+    def between(self, requests: int, turn_s: float = 0.0) -> tuple[ArmCounts, ArmCounts]:
+        """What their metrics count while both are asked so often.
+
+        With ``turn_s`` somebody on the machine has the processor for so long in each `BURST`: what an exceeded quota
+        looks like, too.
+        """
+        arms = self.stable, self.candidate
+        before, asked = [arm.samples() for arm in arms], BURST if turn_s else requests
         with ThreadPoolExecutor(2) as pool:
-            for done in [pool.submit(loaded, arm, 8, requests) for arm in (self.stable, self.candidate)]:
-                done.result()
-        stable, candidate = (
-            counts(earlier, arm.samples()) for earlier, arm in zip(before, (self.stable, self.candidate), strict=True)
-        )
+            for _ in range(requests // asked):
+                with turn_of_a_neighbour(arms, turn_s) if turn_s else nullcontext():
+                    bursts = [pool.submit(loaded, arm, AT_A_TIME, asked) for arm in arms]
+                for done in bursts:
+                    done.result()
+        stable, candidate = (counts(earlier, arm.samples()) for earlier, arm in zip(before, arms, strict=True))
         return stable, candidate
 
 
@@ -183,35 +210,6 @@ def counts(before: Samples, after: Samples) -> ArmCounts:
     single = tuple(int(now - less) for now, less in zip(cumulative, [0.0, *cumulative], strict=False))
     assert sum(single) == cumulative[-1]
     return ArmCounts(requests=sum(single), errors=0, latency_counts=single)
-
-
-@contextmanager
-def neighbour(arms: Arms, turn_s: float) -> Iterator[None]:
-    """Somebody on the machine who has the processor for so long, and leaves it for 10 ms: what an exceeded quota looks
-    like, too.
-
-    Turns are short, so that many of the requests meet one, however fast the machine is; neither version is always the
-    first to go on.
-    """
-    processes = [process for arm in (arms.stable, arms.candidate) for process in arm.family()]
-    over = threading.Event()
-
-    def take_turns() -> None:
-        while not over.wait(0.01):
-            for process in processes:
-                process.suspend()
-            processes.reverse()
-            over.wait(turn_s)
-            for process in processes:
-                process.resume()
-
-    thread = threading.Thread(target=take_turns)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def failed(edges: tuple[float, ...], looks: Sequence[tuple[ArmCounts, ArmCounts]]) -> set[str]:
@@ -235,8 +233,8 @@ def test_f7_a_noisy_neighbour_slows_both_versions_and_the_candidate_is_not_blame
         calm = [arms.between(250) for _ in range(3)]
         # Where the machine is busy the slowest of all requests wait as long without it.
         at = max(slow_from([look[arm] for look in calm]) for arm in (0, 1))
-        with neighbour(arms, turn_s=max(0.1, 3 * edges[min(at, len(edges) - 1)] / 1000)):
-            noisy = [arms.between(250) for _ in range(3)]
+        turn_s = max(0.1, 3 * edges[min(at, len(edges) - 1)] / 1000)
+        noisy = [arms.between(250, turn_s) for _ in range(3)]
     slower = [slow_share([look[arm] for look in noisy], [look[arm] for look in calm]) for arm in (0, 1)]
     assert min(slower) > 0.15, "the neighbour slows both: 5 % of them were so slow before"
     assert failed(edges, [*calm, *noisy]) == set()
