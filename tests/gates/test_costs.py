@@ -42,6 +42,26 @@ def watched(gate, draw, looks=40, labelled=120, **more):
     return found
 
 
+@pytest.mark.parametrize("declared", [None, 0.01])
+def test_labelled_pairs_that_were_not_equally_likely_do_not_stand_for_all_pairs(declared):
+    """Where looks count no other pairs: of disagreements, which the candidate loses, one in a hundred is labelled. The
+    policy says so, or the first of those labels."""
+    gate = CostGate(replace(COSTS, inclusion_probability_min=declared), ALPHA, 0.01)
+    rng, state = np.random.default_rng(1), gate.start()
+    for number in range(1, 41):
+        apart = rng.random(500) < 0.06
+        pairs = tuple(
+            pair("fraud", "fraud", "track", inclusion_probability=0.01) if one else pair("track", "track", "track")
+            for one, luck in zip(apart, rng.random(500), strict=True)
+            if luck < 0.01 or not one
+        )
+        if number == 1 and declared is None:
+            pairs += (pair("fraud", "fraud", "track", inclusion_probability=0.01),)
+        look = Look(number, Window(60.0 * (number - 1), 60.0 * number), 0.0, pairs=pairs, classes=CLASSES)
+        state, verdict = gate.look(state, look, Timing(0.0, due=False))
+        assert verdict.outcome is not Outcome.PASS, (number, verdict.reason)
+
+
 def swapping(fraud_lost):
     """As accurate as stable: of disagreements, half are won; of the lost ones so many are frauds."""
 

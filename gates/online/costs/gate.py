@@ -68,6 +68,12 @@ class CostState:
         return self.alike.learnt
 
     @property
+    def shares_known(self) -> bool:
+        """Return whether ``disagreement`` is of all pairs, or of labelled ones that stand for all: were some likelier
+        to be labelled than others, they do not."""
+        return self.counted or (self.chances + self.by_chance).even
+
+    @property
     def weighable(self) -> bool:
         """Return whether it is known how many pairs each label stands for."""
         return not self.directed or self.by_chance.even
@@ -158,8 +164,9 @@ class CostGate:
 
     def _share_max(self, state: CostState) -> float:
         """Return an upper bound on the share of disagreements."""
-        seen = state.disagreement
-        return seen.interval(_SHARE_WEIGHT * self.promotion_alpha)[1] if seen.total else 1.0
+        if not (state.shares_known and state.disagreement.total):
+            return 1.0
+        return state.disagreement.interval(_SHARE_WEIGHT * self.promotion_alpha)[1]
 
     def _verdict(self, state: CostState, look: Look, hold: str) -> Verdict:
         """Return the verdict. ``hold``: why nothing is concluded from any label now, as a sentence; empty where there
