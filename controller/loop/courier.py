@@ -96,7 +96,8 @@ class Courier:
         self._in_a_row[name] += 1
         if self._told.get(name) != trouble:
             self._told[name] = trouble
-            log.warning("notices to %s do not arrive and will be tried again: %s", name, trouble)
+            then = "are given up" if over else "will be tried again"
+            log.warning("notices to %s do not arrive and %s: %s", name, then, trouble)
         self._queue.failed(name, message.id, trouble, due_at_s=due_at_s, at_s=now_s)
 
 

@@ -253,7 +253,7 @@ def test_a_number_that_was_not_finite_keeps_its_name() -> None:
 
 # --- the documents ----------------------------------------------------------------------------------------------------
 def test_the_published_schema_is_that_of_the_code() -> None:
-    """Mend it with: serin evidence --schema > docs/evidence.schema.json"""
+    """Mend it with: make docs"""
     assert json.loads((DOCS / "evidence.schema.json").read_text(encoding="utf-8")) == json_schema()
 
 
